@@ -1,0 +1,85 @@
+# push: the edge module, three daemons, and their tests.  See ./run --help.
+#
+#   make              daemons and the dynamic module for the installed nginx
+#   make module       build/ngx_http_push_module.so
+#   make daemons      build/bin/push-{auth,collector,dispatcher}
+#   make unit         build/unit/test_*, one program a file in t/unit
+#   make SAN=1 ...    the same under ASan and UBSan, in build/san
+
+SHELL    := /bin/bash
+CC       ?= cc
+BUILD    := build$(if $(SAN),/san)$(if $(filter clang%,$(CC)),/clang)
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+            -Wmissing-prototypes
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined \
+            -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+comma    := ,
+CFLAGS   ?= -O2 -g
+ALLFLAGS  = -std=gnu11 $(WARN) -D_GNU_SOURCE -Icommon -MMD -MP $(CFLAGS) \
+            $(SANFLAGS) -pthread
+
+VERSION  := $(shell sed -n 's/^\#\# *\([0-9][0-9.]*\).*/\1/p' CHANGES.md \
+            2>/dev/null | head -n 1)
+ALLFLAGS += -DPUSH_VERSION='"$(or $(VERSION),0.1.0)"'
+
+PKGS     := libevent_core libmicrohttpd libcurl hiredis jansson cjose \
+            libcrypto libconfuse sqlite3
+PKG_CFLAGS := $(shell pkg-config --cflags libevent libmicrohttpd libcurl \
+            hiredis jansson cjose libcrypto libconfuse sqlite3 2>/dev/null)
+PKG_LIBS := -levent_core -lmicrohttpd -lcurl -lhiredis -ljansson -lcjose \
+            -lcrypto -lconfuse -lsqlite3
+
+DAEMONS  := auth collector dispatcher
+
+PURE_SRC   := $(wildcard common/push*.c) $(wildcard common/hash_ring.c)
+COMMON_SRC := $(filter-out $(PURE_SRC),$(wildcard common/*.c))
+UNIT_SRC   := $(wildcard t/unit/test_*.c)
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+all: daemons module
+
+daemons: $(DAEMONS:%=$(BUILD)/bin/push-%)
+
+unit: $(UNIT_SRC:t/unit/%.c=$(BUILD)/unit/%)
+
+$(BUILD)/libpush.a: $(call obj,$(PURE_SRC))
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/libcommon.a: $(call obj,$(COMMON_SRC))
+	@rm -f $@
+	@ar rcs $@ $^
+
+define daemon
+$(BUILD)/lib$(1).a: $(call obj,$(filter-out $(1)/$(1)_main.c,$(wildcard $(1)/*.c)))
+	@rm -f $$@
+	@ar rcs $$@ $$^
+
+$(BUILD)/bin/push-$(1): $(BUILD)/$(1)/$(1)_main.o $(BUILD)/lib$(1).a \
+        $(BUILD)/libcommon.a $(BUILD)/libpush.a
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	@$$(CC) $$(CFLAGS) $$(SANFLAGS) -pthread -o $$@ $$^ $$(PKG_LIBS)
+endef
+$(foreach d,$(DAEMONS),$(eval $(call daemon,$(d))))
+
+# A unit test links whatever it needs out of all archives.
+$(BUILD)/unit/%: $(BUILD)/t/unit/%.o $(DAEMONS:%=$(BUILD)/lib%.a) \
+        $(BUILD)/libcommon.a $(BUILD)/libpush.a
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ -lcmocka $(PKG_LIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(ALLFLAGS) $(PKG_CFLAGS) -I$(firstword $(subst /, ,$*)) -c -o $@ $<
+
+clean:
+	rm -rf build
+
+.SECONDARY:
+.PHONY: all daemons unit module clean
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
