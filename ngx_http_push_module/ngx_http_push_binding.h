@@ -1,0 +1,59 @@
+/*
+ * ngx_http_push_binding: what Redis knows of this worker (WIRES 1, 2, 4)
+ *
+ *     conn --> ZADD, XADD resync --+
+ *     wheel -> renewals            +--> redis.c: one pipeline
+ *     acks  -> packed XADD         |
+ *     lease -> HSET, PEXPIRE ------+
+ *
+ * in:   connections and what they need; out: commands, never awaited
+ * owns: dirty bits' queues, packs of acks, the lease's timer, pacing after a
+ *       loss
+ */
+
+#ifndef NGX_HTTP_PUSH_BINDING_H
+#define NGX_HTTP_PUSH_BINDING_H
+
+#include "ngx_http_push_module.h"
+
+ngx_int_t ngx_http_push_binding_init(ngx_http_push_worker_t *w);
+/* exit_process: sends what is pending for at most 200 ms, then leaves */
+void ngx_http_push_binding_destroy(ngx_http_push_worker_t *w);
+
+/*
+ * The first time for a connection: binding and event `open`.  Redis down or
+ * the pipeline full: kept as dirty bit, tried again with pacing.
+ */
+void ngx_http_push_binding_add(ngx_http_push_conn_t *ws);
+/* Renewal (ZADD, PEXPIRE); a reply of 1 calls delivery_resync. */
+void ngx_http_push_binding_renew(ngx_http_push_conn_t *ws);
+/* ZREM of the exact member, event `close` with the code. */
+void ngx_http_push_binding_remove(ngx_http_push_conn_t *ws);
+
+/*
+ * One request to push:ev:resync for the logs whose ask is due:
+ * calls push_delivery_asked() for each of them if it was written.  Returns
+ * NGX_OK, or NGX_DECLINED: Redis is down or full, or the pace of 200/s is
+ * used up; ask again at *again_ms.
+ */
+ngx_int_t ngx_http_push_binding_ask(ngx_http_push_conn_t *ws,
+    uint32_t *again_ms);
+/* The same for the worker's own follow-up of `all` (conn index 0). */
+ngx_int_t ngx_http_push_binding_ask_all(struct push_delivery *d,
+    size_t bytes, uint32_t *again_ms);
+
+/* An ack for push:ev:ack; packed with others for up to 50 ms. */
+void ngx_http_push_binding_ack(ngx_http_push_conn_t *ws, struct push_str log,
+    int64_t seq);
+
+/* Uplink to push:ev:up.  NGX_DECLINED: Redis is down or full. */
+ngx_int_t ngx_http_push_binding_up(ngx_http_push_conn_t *ws,
+    struct push_str id, struct push_str data);
+
+/* Commands that are not answered yet; a leaving worker waits for 0. */
+ngx_uint_t ngx_http_push_binding_pending(ngx_http_push_worker_t *w);
+
+/* draining in the lease: the whole instance leaves. */
+void ngx_http_push_binding_draining(ngx_http_push_worker_t *w);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * ngx_http_push_conn: one live connection after its 101
+ *
+ *     socket --recv--> scratch --push_frame--> message --> delivery
+ *                                         \--> ping, close
+ *
+ * Nobody else closes one.
+ */
+
+#ifndef NGX_HTTP_PUSH_CONN_H
+#define NGX_HTTP_PUSH_CONN_H
+
+#include "ngx_http_push_module.h"
+
+/*
+ * Before the 101, inside the request: memory for the connection and its user,
+ * freed by ngx_http_push_conn_discard() if the handshake ends otherwise.
+ * NULL: no memory.
+ */
+ngx_http_push_conn_t *ngx_http_push_conn_create(ngx_connection_t *c,
+    ngx_http_push_loc_conf_t *conf, ngx_str_t *uid, time_t expires,
+    ngx_uint_t raw);
+void ngx_http_push_conn_discard(ngx_http_push_conn_t *ws);
+
+/*
+ * After ngx_http_free_request(): takes c over (slim if nobody else holds
+ * c->pool), joins table and wheel, posts a read.  early: bytes that came
+ * behind the request, taken over (malloc), may be NULL.
+ */
+void ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early,
+    size_t len);
+
+/*
+ * The one way out, with a reason: sends `bye`-less Close unless the reason is
+ * LOST or the peer must not hear it, gives the queue 2 s to leave and the peer
+ * 2 s to answer, then frees.  May be called anywhere; ws stays valid until the
+ * end of this turn of the event loop.  text may be NULL: the reason's own;
+ * code 0: the reason's own.  A second call changes nothing.
+ */
+void ngx_http_push_conn_close(ngx_http_push_conn_t *ws, enum push_close reason,
+    ngx_uint_t code, const char *text, size_t len);
+
+/* At once, nothing is sent: fast shutdown and broken sockets. */
+void ngx_http_push_conn_abort(ngx_http_push_conn_t *ws, enum push_close reason);
+
+/*
+ * Puts a frame behind those that wait and writes at the end of this turn.
+ * Takes its own reference.  NGX_OK: will leave at once as far as is known;
+ * NGX_AGAIN: queued behind others; NGX_DECLINED: no room.  own: a frame of ours
+ * (welcome, pong, synced...) always has room; they are few for each input.
+ */
+ngx_int_t ngx_http_push_conn_send(ngx_http_push_conn_t *ws,
+    ngx_http_push_msg_t *m, ngx_uint_t own);
+
+/* The queue takes len more bytes. */
+ngx_uint_t ngx_http_push_conn_room(ngx_http_push_conn_t *ws, size_t len);
+
+/* Text of a JSON frame of our own, formatted as by ngx_sprintf. */
+ngx_int_t ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws,
+    const char *fmt, ...);
+
+/* Its next look is at_ms at the latest (wheel). */
+void ngx_http_push_conn_wake_at(ngx_http_push_conn_t *ws, uint32_t at_ms);
+
+#endif

@@ -1,0 +1,270 @@
+/*
+ * ngx_http_push_module: what the stages of the edge share
+ *
+ *     handshake --> conn --> table          deliver --> inbox --> delivery
+ *                    |                                               |
+ *                    +--> delivery --> binding --> redis      queue <+
+ *
+ * Everything after the 101 belongs to one worker and is reached through
+ * ngx_http_push_worker.  Only the zone is shared between processes, and it
+ * holds numbers, no payload.
+ *
+ * A connection's life: ngx_http_push_handshake.c makes it inside a request,
+ * ngx_http_push_conn_start() takes it over after the request was freed, and
+ * ngx_http_push_conn_close() is the one way out.
+ */
+
+#ifndef NGX_HTTP_PUSH_MODULE_H
+#define NGX_HTTP_PUSH_MODULE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "push.h"
+#include "push_frame.h"
+#include "push_delivery.h"
+#include "push_lines.h"
+#include "push_json.h"
+
+/* --- differences between nginx's versions, and only here ---------------- */
+
+#if (nginx_version >= 1023000)
+#define ngx_http_push_header_next(h)  (h)->next = NULL
+#else
+#define ngx_http_push_header_next(h)
+#endif
+
+typedef struct ngx_http_push_conn_s    ngx_http_push_conn_t;
+typedef struct ngx_http_push_user_s    ngx_http_push_user_t;
+typedef struct ngx_http_push_msg_s     ngx_http_push_msg_t;
+typedef struct ngx_http_push_ring_s    ngx_http_push_ring_t;
+typedef struct ngx_http_push_table_s   ngx_http_push_table_t;
+typedef struct ngx_http_push_wheel_s   ngx_http_push_wheel_t;
+typedef struct ngx_http_push_inbox_s   ngx_http_push_inbox_t;
+typedef struct ngx_http_push_binding_s ngx_http_push_binding_t;
+typedef struct ngx_http_push_drain_s   ngx_http_push_drain_t;
+typedef struct ngx_http_push_zone_s    ngx_http_push_zone_t;
+typedef struct ngx_http_push_slot_s    ngx_http_push_slot_t;
+
+/* --- counters: one row is the name in C, JSON and Prometheus ------------ */
+
+/*
+ * X(name, help): only ever grow; closed_* come from PUSH_CLOSE_REASONS.
+ * Each worker slot has its own; status adds them up.
+ */
+#define NGX_HTTP_PUSH_COUNTERS(X)                                             \
+    X(handshakes_ok,         "handshakes answered 101")                       \
+    X(handshakes_bad,        "handshakes refused with 400, 405 or 426")       \
+    X(handshakes_denied,     "handshakes refused with 401 or 403")            \
+    X(handshakes_failed,     "handshakes that ended with 5xx or were left")   \
+    X(messages_in,           "client messages received")                      \
+    X(messages_out,          "messages written to clients")                   \
+    X(bytes_in,              "bytes received after the 101")                  \
+    X(bytes_out,             "bytes sent after the 101")                      \
+    X(messages_dropped,      "ephemeral and raw messages without room")       \
+    X(messages_forgotten,    "stored messages to be asked for again")         \
+    X(deliver_requests,      "deliver bodies accepted")                       \
+    X(deliver_bad,           "deliver bodies refused with 400 or 413")        \
+    X(deliver_denied,        "deliver bodies refused with 403")               \
+    X(items_ok,              "deliver items answered ok")                     \
+    X(items_queued,          "deliver items answered queued")                 \
+    X(items_gap,             "deliver items answered gap")                    \
+    X(items_slow,            "deliver items answered slow")                   \
+    X(items_none,            "deliver items answered none")                   \
+    X(items_unknown,         "deliver items answered unknown")                \
+    X(inbox_sent,            "datagrams sent to other workers")               \
+    X(inbox_received,        "datagrams received")                            \
+    X(inbox_dropped,         "datagrams given up: full or malformed")         \
+    X(inbox_late,            "parts answered unknown at the deadline")        \
+    X(resyncs,               "resync requests written")                       \
+    X(acks,                  "acks from clients")                             \
+    X(redis_connects,        "connections made to Redis")                     \
+    X(redis_errors,          "connections to Redis that failed or broke")     \
+    X(redis_commands,        "commands sent to Redis")
+
+typedef struct {
+#define X(name, help)  ngx_atomic_t  name;
+    NGX_HTTP_PUSH_COUNTERS(X)
+#undef X
+#define X(name, code, text, counter)  ngx_atomic_t  counter;
+    PUSH_CLOSE_REASONS(X)
+#undef X
+    ngx_atomic_t                connections;    /* gauges: set, not added */
+    ngx_atomic_t                users;
+    ngx_atomic_t                queue_bytes;
+    ngx_atomic_t                redis_up;
+    ngx_atomic_t                redis_rtt_us;
+} ngx_http_push_counters_t;
+
+#define ngx_http_push_count(name)                                             \
+    (void) ngx_http_push_worker->counters->name++
+#define ngx_http_push_count_n(name, n)                                        \
+    (void) (ngx_http_push_worker->counters->name += (n))
+
+/* --- configuration ------------------------------------------------------ */
+
+#define NGX_HTTP_PUSH_SECRETS  2
+
+typedef struct {
+    ngx_flag_t                  used;           /* some push_* directive is */
+    ngx_str_t                   node;           /* push_node NAME */
+    ngx_str_t                   deliver;        /* push_node ... deliver=URL */
+    ngx_str_t                   redis_url;      /* as typed, for messages */
+    ngx_url_t                   redis;          /* resolved at configuration */
+    ngx_str_t                   redis_user;
+    ngx_str_t                   redis_password;
+    ngx_uint_t                  redis_db;
+    ngx_str_t                   secrets[NGX_HTTP_PUSH_SECRETS];
+    ngx_uint_t                  nsecrets;
+    ngx_msec_t                  drain_time;     /* push_drain_time, 30s */
+    size_t                      ring_bytes;     /* push_ring_size, 1m */
+    ngx_shm_zone_t             *shm_zone;
+    ngx_uint_t                  slots;          /* min(255, max(64, 4 x w)) */
+} ngx_http_push_main_conf_t;
+
+typedef struct {
+    ngx_flag_t                  websocket;      /* push_websocket */
+    ngx_http_complex_value_t   *user;           /* push_user */
+    ngx_http_complex_value_t   *expires;        /* push_expires */
+    ngx_array_t                *origins;        /* of ngx_str_t; NULL: any */
+    ngx_msec_t                  heartbeat_timeout;      /* 60s, 5s .. 1h */
+    ngx_msec_t                  hello_timeout;          /* 1s */
+    ngx_msec_t                  ack_interval;           /* 5s */
+    size_t                      max_message_size;       /* 16k */
+    size_t                      queue_bytes;            /* push_send_queue */
+    ngx_uint_t                  queue_count;            /* count, bytes */
+    ngx_log_t                  *log;            /* of its connections: outlives
+                                                   each of them */
+    ngx_http_push_main_conf_t  *main;
+} ngx_http_push_loc_conf_t;
+
+/* --- a connection ------------------------------------------------------- */
+
+/*
+ * Frames that wait; see queue.h.  24 bytes; no ring while idle.
+ */
+typedef struct {
+    ngx_http_push_msg_t       **ring;
+    uint32_t                    bytes;          /* of all waiting frames */
+    uint32_t                    offset;         /* of the head, sent already */
+    uint16_t                    head;
+    uint16_t                    count;
+} ngx_http_push_queue_t;
+
+/* The logs of a connection; groups will add more. */
+enum {
+    NGX_HTTP_PUSH_OWN = 0,                      /* user:<uid> */
+    NGX_HTTP_PUSH_ALL,
+    NGX_HTTP_PUSH_LOGS
+};
+
+struct ngx_http_push_conn_s {
+    ngx_connection_t           *c;
+    ngx_http_push_loc_conf_t   *conf;
+    ngx_http_push_user_t       *user;           /* NULL before the table */
+    ngx_queue_t                 user_link;      /* in user->conns */
+    ngx_http_push_conn_t       *id_next;        /* chain of the id table */
+    ngx_queue_t                 wheel_link;
+    ngx_queue_t                 dirty_link;     /* in worker->dirty: has frames
+                                                   to write at the turn's end */
+    uint64_t                    id;             /* slot, generation, index */
+    uint64_t                    since_ms;       /* Unix; of the 101 */
+    u_char                     *device;         /* NULL: "-"; own allocation */
+    u_char                     *partial;        /* message cut across reads */
+    ngx_http_push_queue_t       queue;
+    struct push_frame           frame;
+    struct push_delivery        logs[NGX_HTTP_PUSH_LOGS];
+
+    uint32_t                    at_ms;          /* place on the wheel */
+    uint32_t                    seen_ms;        /* last sign of life */
+    uint32_t                    bound_ms;       /* last renewal of the binding */
+    uint32_t                    ack_ms;         /* last ack sent to Redis */
+    uint32_t                    expires;        /* Unix s of the token, 0: never */
+    uint32_t                    messages;       /* written, for the close line */
+    uint64_t                    bytes;          /* written, for the close line */
+
+    uint32_t                    partial_len;
+    uint8_t                     partial_control;    /* bytes in control[] */
+    uint8_t                     device_len;
+    uint8_t                     socklen;        /* of the address behind this */
+    uint8_t                     close_reason;   /* enum push_close */
+
+    unsigned                    raw:1;          /* no subprotocol */
+    unsigned                    slim:1;         /* c->pool has gone */
+    unsigned                    ready:1;        /* welcome (raw: 101) is out */
+    unsigned                    bound:1;        /* the binding was sent */
+    unsigned                    bind_dirty:1;   /* Redis must be told again */
+    unsigned                    ack_dirty:1;    /* own log's ack not told yet */
+    unsigned                    asked_once:1;   /* first request is out */
+    unsigned                    dirty:1;        /* on worker->dirty */
+    unsigned                    on_wheel:1;
+    unsigned                    closing:1;      /* Close is queued or sent */
+    unsigned                    close_sent:1;   /* waits for the peer's end */
+    unsigned                    peer_closed:1;  /* the client sent Close */
+    unsigned                    pong_wanted:1;  /* queue blocked: latest ping */
+    unsigned                    epoch_reset:1;  /* client's epoch is not ours */
+    unsigned                    draining:1;     /* bye was sent */
+    unsigned                    tls:1;
+
+    /* then: socklen bytes of the client's address */
+};
+
+struct ngx_http_push_user_s {
+    ngx_http_push_user_t       *next;           /* chain of the table */
+    ngx_queue_t                 conns;
+    uint32_t                    hash;
+    uint8_t                     len;
+    u_char                      name[1];        /* len bytes */
+};
+
+/* --- the worker --------------------------------------------------------- */
+
+typedef struct {
+    ngx_http_push_main_conf_t  *conf;
+    ngx_http_push_zone_t       *zone;
+    ngx_http_push_slot_t       *slot;           /* ours */
+    ngx_uint_t                  slot_number;
+    ngx_uint_t                  generation;     /* of the slot, 16 bits */
+    ngx_http_push_counters_t   *counters;       /* in the slot */
+    uint64_t                    instance;       /* random per nginx start */
+    uint64_t                    next_index;     /* 40 bits, from 1 */
+    ngx_uint_t                  connections;
+    size_t                      queue_bytes;    /* of all queues */
+
+    ngx_http_push_table_t      *table;
+    ngx_http_push_wheel_t      *wheel;
+    ngx_http_push_inbox_t      *inbox;
+    ngx_http_push_binding_t    *binding;
+    ngx_http_push_ring_t       *all;            /* shared log `all` */
+    ngx_http_push_drain_t      *drain;
+
+    ngx_queue_t                 dirty;          /* connections with frames to
+                                                   write */
+    ngx_event_t                 flush;          /* posted: writes them */
+    u_char                     *scratch;        /* NGX_HTTP_PUSH_SCRATCH */
+
+    u_char                      epoch[PUSH_EPOCH_MAX];
+    ngx_uint_t                  epoch_len;      /* 0: not heard of yet */
+
+    unsigned                    exiting:1;      /* quit or reload has begun */
+} ngx_http_push_worker_t;
+
+#define NGX_HTTP_PUSH_SCRATCH  65536
+
+/* NULL in processes that are no worker, and while the module is unused. */
+extern ngx_http_push_worker_t  *ngx_http_push_worker;
+
+extern ngx_module_t  ngx_http_push_module;
+
+/* Milliseconds of nginx's monotonic clock, modulo 2^32. */
+#define ngx_http_push_now()  ((uint32_t) ngx_current_msec)
+/* a before b, on that clock */
+#define ngx_http_push_before(a, b)  ((int32_t) ((a) - (b)) < 0)
+
+/* Unix milliseconds of nginx's cached wall clock. */
+#define ngx_http_push_wall_ms()                                               \
+    ((uint64_t) ngx_timeofday()->sec * 1000 + ngx_timeofday()->msec)
+
+#endif

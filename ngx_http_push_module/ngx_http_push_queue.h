@@ -1,0 +1,31 @@
+/*
+ * ngx_http_push_queue: frames that wait for one slow client
+ *
+ *     conn --add--> | m7 | m8 | m9 | --writev--> client
+ *
+ * in:   messages as they go on the wire, counted, one copy in the worker
+ * out:  NGX_OK; NGX_DECLINED: full; NGX_ERROR: no memory
+ * owns: the ring and one count of each message in it; idle: no ring at all
+ */
+
+#ifndef NGX_HTTP_PUSH_QUEUE_H
+#define NGX_HTTP_PUSH_QUEUE_H
+
+#include "ngx_http_push_module.h"
+
+/* own: beyond the bounds, up to a hard cap (then NGX_DECLINED as well). */
+ngx_int_t ngx_http_push_queue_add(ngx_http_push_conn_t *ws,
+    ngx_http_push_msg_t *m, ngx_uint_t own);
+
+ngx_uint_t ngx_http_push_queue_room(ngx_http_push_conn_t *ws, size_t len);
+
+/*
+ * Writes what the socket takes, at most 64 frames a call of writev.
+ * NGX_OK: empty now; NGX_AGAIN: blocked, the write event is armed; NGX_ERROR.
+ */
+ngx_int_t ngx_http_push_queue_flush(ngx_http_push_conn_t *ws);
+
+/* Drops everything. */
+void ngx_http_push_queue_clear(ngx_http_push_conn_t *ws);
+
+#endif
