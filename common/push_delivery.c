@@ -1,0 +1,458 @@
+/*
+ * push_delivery: which message may go to this client now (WIRES section 2)
+ *
+ *     push ----+                        +--> WRITE, HAD, GAP, SLOW
+ *     answer --+--> sent, acked, want --+
+ *     ack -----+                        +--> ask_due, timer: when to ask
+ *
+ * in:   what happened.  out: a verdict.  owns: nothing
+ *
+ * A request goes out while ASK is set, its time has come, and nothing holds
+ * it: no credit, a full queue, or a void that waits for the last ack.  What
+ * holds it is lifted by an ack or by room, which set the time anew.
+ */
+
+#include "push_delivery.h"
+
+/* backoff: the low half counts requests without answer, the high one answers
+   that moved nothing. */
+#define PUSH_DELIVERY_REPEATS(d)  ((d)->backoff & 0x0f)
+#define PUSH_DELIVERY_STUCK(d)    ((d)->backoff >> 4)
+#define PUSH_DELIVERY_DOUBLINGS   9     /* 100 ms << 9 is above 30 s */
+
+_Static_assert(sizeof(struct push_delivery) == 40, "one for each log");
+
+static enum push_delivery_verdict push_delivery_take(struct push_delivery *d,
+    int64_t seq, bool open, bool room, uint32_t now_ms);
+static bool push_delivery_held(const struct push_delivery *d);
+static void push_delivery_ask(struct push_delivery *d, uint32_t now_ms);
+static void push_delivery_released(struct push_delivery *d, bool was_held,
+    uint32_t now_ms);
+static uint32_t push_delivery_when(const struct push_delivery *d,
+    uint32_t now_ms);
+static uint32_t push_delivery_wait(uint32_t first_ms, unsigned doublings);
+static bool push_delivery_reached(uint32_t now_ms, uint32_t at_ms);
+
+
+void
+push_delivery_init(struct push_delivery *d, int64_t cursor, unsigned window,
+    uint32_t now_ms)
+{
+    d->sent = cursor;
+    d->acked = cursor;
+    d->want = cursor;
+    d->rid = 0;
+    d->due_ms = now_ms;
+    d->since_ms = now_ms;
+    d->window = (uint16_t) (window < 1 ? 1
+                            : window > PUSH_WINDOW_MAX ? PUSH_WINDOW_MAX
+                            : window);
+    d->backoff = 0;
+    d->flags = PUSH_DELIVERY_ASK | PUSH_DELIVERY_SYNC | PUSH_DELIVERY_FIRST;
+}
+
+
+unsigned
+push_delivery_credit(const struct push_delivery *d)
+{
+    return d->window - (unsigned) (d->sent - d->acked);
+}
+
+
+enum push_delivery_verdict
+push_delivery_push(struct push_delivery *d, int64_t seq, bool room,
+    uint32_t now_ms)
+{
+    /*
+     * Before the first answer nothing is written: it may have to be a reset.
+     */
+    return push_delivery_take(d, seq,
+                              !(d->flags & (PUSH_DELIVERY_ASKING
+                                            | PUSH_DELIVERY_FIRST)),
+                              room, now_ms);
+}
+
+
+enum push_delivery_verdict
+push_delivery_begin(struct push_delivery *d, uint32_t rid, int64_t after)
+{
+    if (!(d->flags & PUSH_DELIVERY_ASKING) || rid != d->rid) {
+        d->flags &= (uint8_t) ~PUSH_DELIVERY_ANSWERING;
+        return PUSH_DELIVERY_SKIP;
+    }
+
+    d->flags &= (uint8_t) ~(PUSH_DELIVERY_FIRST | PUSH_DELIVERY_STOPPED);
+    d->flags |= PUSH_DELIVERY_ANSWERING;
+
+    if (d->sent == PUSH_DELIVERY_UNKNOWN) {
+        d->sent = after;
+        d->acked = after;
+
+        if (d->want < after) {
+            d->want = after;
+        }
+    }
+
+    return PUSH_DELIVERY_HAD;
+}
+
+
+enum push_delivery_verdict
+push_delivery_message(struct push_delivery *d, int64_t seq, bool room,
+    uint32_t now_ms)
+{
+    enum push_delivery_verdict  verdict;
+
+    if (!(d->flags & PUSH_DELIVERY_ANSWERING)) {
+        return PUSH_DELIVERY_SKIP;
+    }
+
+    verdict = push_delivery_take(d, seq, true, room, now_ms);
+
+    if (verdict == PUSH_DELIVERY_WRITE) {
+        d->flags |= PUSH_DELIVERY_MOVED | PUSH_DELIVERY_SYNC;
+    }
+
+    return verdict;
+}
+
+
+enum push_delivery_verdict
+push_delivery_void(struct push_delivery *d, int64_t *from, int64_t to,
+    uint32_t now_ms)
+{
+    if (!(d->flags & PUSH_DELIVERY_ANSWERING)) {
+        return PUSH_DELIVERY_SKIP;
+    }
+
+    if (to <= d->sent) {
+        return PUSH_DELIVERY_HAD;
+    }
+
+    if (d->want < to) {
+        d->want = to;
+    }
+
+    d->flags |= PUSH_DELIVERY_SYNC;
+
+    if (d->sent == PUSH_DELIVERY_UNKNOWN || *from > d->sent + 1) {
+        return PUSH_DELIVERY_GAP;
+    }
+
+    if (d->sent != d->acked) {
+        /* An ack inside of the range would be of a number never written. */
+        d->flags |= PUSH_DELIVERY_STOPPED;
+        return PUSH_DELIVERY_GAP;
+    }
+
+    *from = d->sent + 1;
+    d->sent = to;
+    d->acked = to;
+    d->since_ms = now_ms;
+    d->flags |= PUSH_DELIVERY_MOVED;
+
+    return PUSH_DELIVERY_WRITE;
+}
+
+
+enum push_delivery_verdict
+push_delivery_tip(struct push_delivery *d, uint32_t rid, int64_t tip,
+    uint32_t now_ms)
+{
+    bool  again, moved;
+
+    if (!(d->flags & PUSH_DELIVERY_ASKING) || rid != d->rid) {
+        return PUSH_DELIVERY_SKIP;
+    }
+
+    again = (d->flags & PUSH_DELIVERY_ASK) != 0;
+    moved = (d->flags & PUSH_DELIVERY_MOVED) != 0;
+
+    d->flags &= (uint8_t) ~(PUSH_DELIVERY_ASKING | PUSH_DELIVERY_ANSWERING
+                            | PUSH_DELIVERY_MOVED | PUSH_DELIVERY_ASK);
+    d->backoff &= 0xf0;
+
+    if (d->want < tip) {
+        d->want = tip;
+    }
+
+    if (moved || d->sent == d->want) {
+        d->backoff = 0;
+    }
+
+    if (d->sent == d->want && d->sent != PUSH_DELIVERY_UNKNOWN) {
+
+        if (again) {
+            /* A trigger came after the store had been read. */
+            push_delivery_ask(d, now_ms);
+        }
+
+        if (d->flags & PUSH_DELIVERY_SYNC) {
+            d->flags &= (uint8_t) ~PUSH_DELIVERY_SYNC;
+            return PUSH_DELIVERY_WRITE;
+        }
+
+        return PUSH_DELIVERY_HAD;
+    }
+
+    d->flags |= PUSH_DELIVERY_SYNC;
+    push_delivery_ask(d, now_ms);
+
+    if (!moved && !again && !push_delivery_held(d)) {
+        /* The store does not show it yet, or never will. */
+        d->due_ms = now_ms + push_delivery_wait(PUSH_DELIVERY_STUCK_MS,
+                                                PUSH_DELIVERY_STUCK(d));
+
+        if (PUSH_DELIVERY_STUCK(d) < PUSH_DELIVERY_DOUBLINGS) {
+            d->backoff += 0x10;
+        }
+    }
+
+    return PUSH_DELIVERY_HAD;
+}
+
+
+enum push_delivery_verdict
+push_delivery_ack(struct push_delivery *d, int64_t seq, uint32_t now_ms)
+{
+    bool  was_held;
+
+    if (seq <= 0 || seq <= d->acked) {
+        return PUSH_DELIVERY_HAD;
+    }
+
+    if (seq > d->sent) {
+        return PUSH_DELIVERY_BAD;
+    }
+
+    was_held = push_delivery_held(d);
+
+    d->acked = seq;
+    d->since_ms = now_ms;
+
+    if ((d->flags & PUSH_DELIVERY_STOPPED) && d->acked == d->sent) {
+        d->flags &= (uint8_t) ~PUSH_DELIVERY_STOPPED;
+
+        if (d->flags & PUSH_DELIVERY_ASKING) {
+            d->flags |= PUSH_DELIVERY_MOVED;    /* the void can pass now */
+        }
+    }
+
+    push_delivery_released(d, was_held, now_ms);
+
+    return PUSH_DELIVERY_WRITE;
+}
+
+
+void
+push_delivery_room(struct push_delivery *d, uint32_t now_ms)
+{
+    bool  was_held;
+
+    if (!(d->flags & PUSH_DELIVERY_FULL)) {
+        return;
+    }
+
+    was_held = push_delivery_held(d);
+    d->flags &= (uint8_t) ~PUSH_DELIVERY_FULL;
+
+    push_delivery_released(d, was_held, now_ms);
+}
+
+
+void
+push_delivery_resync(struct push_delivery *d, uint32_t now_ms)
+{
+    if (d->flags & PUSH_DELIVERY_ASKING) {
+        d->flags |= PUSH_DELIVERY_ASK;      /* due_ms stays the repeat's */
+        return;
+    }
+
+    push_delivery_ask(d, now_ms);
+}
+
+
+void
+push_delivery_reset(struct push_delivery *d)
+{
+    d->sent = PUSH_DELIVERY_UNKNOWN;
+    d->acked = PUSH_DELIVERY_UNKNOWN;
+    d->want = PUSH_DELIVERY_UNKNOWN;
+    d->flags &= (uint8_t) ~PUSH_DELIVERY_STOPPED;
+    d->flags |= PUSH_DELIVERY_SYNC;
+}
+
+
+bool
+push_delivery_ask_due(const struct push_delivery *d, uint32_t now_ms)
+{
+    uint32_t  at_ms;
+
+    return push_delivery_timer(d, &at_ms)
+           && push_delivery_reached(now_ms, at_ms);
+}
+
+
+void
+push_delivery_asked(struct push_delivery *d, uint32_t rid, uint32_t now_ms,
+    uint32_t random)
+{
+    uint32_t  wait_ms;
+
+    if ((d->flags & PUSH_DELIVERY_ASKING)
+        && PUSH_DELIVERY_REPEATS(d) < PUSH_DELIVERY_DOUBLINGS)
+    {
+        d->backoff++;
+    }
+
+    wait_ms = push_delivery_wait(PUSH_DELIVERY_REPEAT_MS,
+                                 PUSH_DELIVERY_REPEATS(d));
+
+    d->rid = rid;
+    d->due_ms = now_ms + wait_ms / 2 + random % (wait_ms + 1);
+    d->flags &= (uint8_t) ~(PUSH_DELIVERY_ASK | PUSH_DELIVERY_ANSWERING
+                            | PUSH_DELIVERY_MOVED | PUSH_DELIVERY_STOPPED);
+    d->flags |= PUSH_DELIVERY_ASKING;
+}
+
+
+bool
+push_delivery_timer(const struct push_delivery *d, uint32_t *at_ms)
+{
+    *at_ms = d->due_ms;
+
+    return (d->flags & (PUSH_DELIVERY_ASK | PUSH_DELIVERY_ASKING))
+           && !push_delivery_held(d);
+}
+
+
+bool
+push_delivery_is_slow(const struct push_delivery *d, uint32_t now_ms)
+{
+    return d->sent > d->acked
+           && push_delivery_reached(now_ms,
+                                    d->since_ms + PUSH_DELIVERY_SLOW_MS);
+}
+
+
+/* Write it if it is the next one; else remember that it exists, and ask. */
+static enum push_delivery_verdict
+push_delivery_take(struct push_delivery *d, int64_t seq, bool open, bool room,
+    uint32_t now_ms)
+{
+    enum push_delivery_verdict  verdict;
+
+    if (seq <= d->sent) {
+        return PUSH_DELIVERY_HAD;
+    }
+
+    if (d->want < seq) {
+        d->want = seq;
+    }
+
+    verdict = PUSH_DELIVERY_GAP;
+
+    if (open && seq == d->sent + 1 && d->sent != PUSH_DELIVERY_UNKNOWN) {
+
+        if (push_delivery_credit(d) > 0 && room) {
+
+            if (d->sent == d->acked) {
+                d->since_ms = now_ms;
+            }
+
+            d->sent = seq;
+            return PUSH_DELIVERY_WRITE;
+        }
+
+        if (!room) {
+            d->flags |= PUSH_DELIVERY_FULL;
+        }
+
+        verdict = PUSH_DELIVERY_SLOW;
+    }
+
+    d->flags |= PUSH_DELIVERY_SYNC;
+
+    if (!(d->flags & PUSH_DELIVERY_ASKING)) {
+        push_delivery_ask(d, now_ms);
+    }
+
+    return verdict;
+}
+
+
+/* A request would be useless: what it brings could not be written. */
+static bool
+push_delivery_held(const struct push_delivery *d)
+{
+    return push_delivery_credit(d) == 0
+           || (d->flags & PUSH_DELIVERY_FULL)
+           || ((d->flags & PUSH_DELIVERY_STOPPED) && d->sent != d->acked);
+}
+
+
+static void
+push_delivery_ask(struct push_delivery *d, uint32_t now_ms)
+{
+    if (!(d->flags & PUSH_DELIVERY_ASK)) {
+        d->flags |= PUSH_DELIVERY_ASK;
+        d->due_ms = push_delivery_when(d, now_ms);
+    }
+}
+
+
+/* More can be written than before: what waits may be asked for earlier. */
+static void
+push_delivery_released(struct push_delivery *d, bool was_held,
+    uint32_t now_ms)
+{
+    uint32_t  when_ms;
+
+    if ((d->flags & PUSH_DELIVERY_ASKING) || push_delivery_held(d)) {
+        return;
+    }
+
+    if (!(d->flags & PUSH_DELIVERY_ASK)) {
+
+        if (d->want > d->sent) {
+            push_delivery_ask(d, now_ms);
+        }
+
+        return;
+    }
+
+    when_ms = push_delivery_when(d, now_ms);
+
+    /* The time set while held is long past: it would ask for one message. */
+
+    if (was_held || push_delivery_reached(d->due_ms, when_ms)) {
+        d->due_ms = when_ms;
+    }
+}
+
+
+/* At once if it is worth it, else a bit later, when more has been acked. */
+static uint32_t
+push_delivery_when(const struct push_delivery *d, uint32_t now_ms)
+{
+    return 2 * push_delivery_credit(d) >= d->window
+           ? now_ms : now_ms + PUSH_DELIVERY_SOON_MS;
+}
+
+
+static uint32_t
+push_delivery_wait(uint32_t first_ms, unsigned doublings)
+{
+    uint32_t  wait_ms = first_ms << doublings;
+
+    return wait_ms < PUSH_DELIVERY_REPEAT_MAX_MS
+           ? wait_ms : PUSH_DELIVERY_REPEAT_MAX_MS;
+}
+
+
+/* Signed difference, so that the clock may wrap. */
+static bool
+push_delivery_reached(uint32_t now_ms, uint32_t at_ms)
+{
+    return (int32_t) (now_ms - at_ms) >= 0;
+}
