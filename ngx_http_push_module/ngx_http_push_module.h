@@ -132,6 +132,7 @@ typedef struct {
     ngx_msec_t                  heartbeat_timeout;      /* 60s, 5s .. 1h */
     ngx_msec_t                  hello_timeout;          /* 1s */
     ngx_msec_t                  ack_interval;           /* 5s */
+    ngx_msec_t                  resync_interval;        /* 5m, +- 20 % */
     size_t                      max_message_size;       /* 16k */
     size_t                      queue_bytes;            /* push_send_queue */
     ngx_uint_t                  queue_count;            /* count, bytes */
@@ -172,6 +173,9 @@ struct ngx_http_push_conn_s {
     uint64_t                    id;             /* slot, generation, index */
     uint64_t                    since_ms;       /* Unix; of the 101 */
     u_char                     *device;         /* NULL: "-"; own allocation */
+    u_char                     *epoch;          /* the client's, until the first
+                                                   answer: a byte of length,
+                                                   then the text; or NULL */
     u_char                     *partial;        /* message cut across reads */
     ngx_http_push_queue_t       queue;
     struct push_frame           frame;
@@ -181,6 +185,7 @@ struct ngx_http_push_conn_s {
     uint32_t                    seen_ms;        /* last sign of life */
     uint32_t                    bound_ms;       /* last renewal of the binding */
     uint32_t                    ack_ms;         /* last ack sent to Redis */
+    uint32_t                    check_ms;       /* next periodic check */
     uint32_t                    expires;        /* Unix s of the token, 0: never */
     uint32_t                    messages;       /* written, for the close line */
     uint64_t                    bytes;          /* written, for the close line */
@@ -197,6 +202,7 @@ struct ngx_http_push_conn_s {
     unsigned                    bound:1;        /* the binding was sent */
     unsigned                    bind_dirty:1;   /* Redis must be told again */
     unsigned                    ack_dirty:1;    /* own log's ack not told yet */
+    unsigned                    all_dirty:1;    /* `all`: told at the close */
     unsigned                    asked_once:1;   /* first request is out */
     unsigned                    dirty:1;        /* on worker->dirty */
     unsigned                    on_wheel:1;
@@ -204,7 +210,6 @@ struct ngx_http_push_conn_s {
     unsigned                    close_sent:1;   /* waits for the peer's end */
     unsigned                    peer_closed:1;  /* the client sent Close */
     unsigned                    pong_wanted:1;  /* queue blocked: latest ping */
-    unsigned                    epoch_reset:1;  /* client's epoch is not ours */
     unsigned                    draining:1;     /* bye was sent */
     unsigned                    tls:1;
 
