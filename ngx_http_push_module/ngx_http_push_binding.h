@@ -46,10 +46,6 @@ ngx_int_t ngx_http_push_binding_ask_all(struct push_delivery *d,
 void ngx_http_push_binding_ack(ngx_http_push_conn_t *ws, struct push_str log,
     int64_t seq);
 
-/* Uplink to push:ev:up.  NGX_DECLINED: Redis is down or full. */
-ngx_int_t ngx_http_push_binding_up(ngx_http_push_conn_t *ws,
-    struct push_str id, struct push_str data);
-
 /* Commands that are not answered yet; a leaving worker waits for 0. */
 ngx_uint_t ngx_http_push_binding_pending(ngx_http_push_worker_t *w);
 
