@@ -27,23 +27,33 @@ enum push_frame_opcode {
 #define PUSH_FRAME_CONTROL_MAX 125      /* RFC 6455 5.5 */
 
 /*
- * 40 bytes of state; all zero is the start.  Limits are arguments, not state.
+ * 24 bytes of state; all zero is the start.  Limits are arguments, not state.
+ * The fields are the parser's own.
  */
 struct push_frame {
-    uint64_t left;              /* payload bytes of this frame still to come */
-    uint64_t message_len;       /* payload bytes of this message so far, with
+    uint32_t message_len;       /* payload bytes of this message so far, with
                                    this frame's announced length */
-    uint8_t  mask[4];
-    uint8_t  head[14];          /* a header cut across reads */
-    uint8_t  head_len;
-    uint8_t  opcode;            /* of the frame */
-    uint8_t  message;           /* opcode of the message under way, 0: none */
-    uint8_t  mask_pos;          /* phase of the mask, 0 to 3 */
-    uint8_t  fin;
-    uint8_t  in_payload;
-    uint8_t  utf8;              /* state of the decoder, 0: at a boundary */
-    uint16_t fragments;         /* frames of the message under way */
+    union {
+        uint8_t      head[14];  /* a head cut across reads */
+        struct {
+            uint32_t left;      /* payload bytes of this frame to come */
+            uint8_t  mask[4];
+        };
+        uint8_t      reason;    /* failed: why */
+    };
+    uint16_t         opcode:4;      /* of the frame */
+    uint16_t         message:2;     /* opcode of the message under way, or 0 */
+    uint16_t         phase:2;       /* of the mask */
+    uint16_t         head_len:4;
+    uint16_t         utf8:4;        /* state of the decoder */
+    uint16_t         fragments:12;  /* frames of the message under way */
+    uint16_t         fin:1;
+    uint16_t         in_payload:1;
+    uint16_t         begun:1;       /* this frame has given a piece */
+    uint16_t         failed:1;
 };
+
+_Static_assert(sizeof(struct push_frame) == 24, "a part of each connection");
 
 enum push_frame_event {
     PUSH_FRAME_NEED,            /* all input eaten, nothing complete */
@@ -53,8 +63,9 @@ enum push_frame_event {
 };
 
 struct push_frame_limits {
-    uint64_t message_max;       /* bytes: 1009 */
-    unsigned fragments_max;     /* frames of one message: 1008; 0: no limit */
+    uint32_t message_max;       /* bytes: 1009 */
+    unsigned fragments_max;     /* frames of one message: 1008; at most 4095,
+                                   0 stands for that */
 };
 
 /* What one call found. */
