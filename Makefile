@@ -3,8 +3,11 @@
 #   make              daemons and the dynamic module for the installed nginx
 #   make module       build/ngx_http_push_module.so
 #   make daemons      build/bin/push-{auth,collector,dispatcher}
+#   make module-static  build/static/nginx: nginx's source with the module in it
+#   make module-asan  build/asan/nginx: the same under ASan and UBSan
 #   make unit         build/unit/test_*, one program a file in t/unit
 #   make SAN=1 ...    the same under ASan and UBSan, in build/san
+#   make CC=clang ... the same by clang, in build/clang
 
 SHELL    := /bin/bash
 CC       ?= cc
@@ -76,10 +79,28 @@ $(BUILD)/%.o: %.c
 	@echo "  CC    $<"
 	@$(CC) $(ALLFLAGS) $(PKG_CFLAGS) -I$(firstword $(subst /, ,$*)) -c -o $@ $<
 
+# The module, three ways.  run.d/nginx.sh configures and makes; nginx's own
+# makefile knows which objects are out of date, so only a change gets there.
+MODULE_SRC := config run.d/nginx.sh $(wildcard ngx_http_push_module/*) \
+              $(wildcard common/push*.[ch])
+
+module: $(BUILD)/ngx_http_push_module.so
+module-static: $(BUILD)/static/nginx
+module-asan: $(BUILD)/asan/nginx
+
+$(BUILD)/ngx_http_push_module.so: $(MODULE_SRC)
+	@CC=$(CC) run.d/nginx.sh dynamic $(BUILD)/nginx-dev $@
+
+$(BUILD)/static/nginx: $(MODULE_SRC)
+	@CC=$(CC) run.d/nginx.sh static $(BUILD)/static $@
+
+$(BUILD)/asan/nginx: $(MODULE_SRC)
+	@CC=$(CC) run.d/nginx.sh asan $(BUILD)/asan $@
+
 clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all daemons unit module clean
+.PHONY: all daemons unit module module-static module-asan clean
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
