@@ -32,62 +32,48 @@
 #ifndef COLLECTOR_HAND_OVER_H
 #define COLLECTOR_HAND_OVER_H
 
-#include "push.h"
-#include "store.h"
+#include "collector.h"
 
 #define HAND_OVER_PEERS_MAX   64
 #define HAND_OVER_WAIT_MS     30000     /* a stored message waits at most */
 #define HAND_OVER_LIVE_MS     5000      /* an ephemeral one, an answer */
-#define HAND_OVER_ANSWER_MS   5000      /* a dispatcher's time to answer */
-
-struct event_base;
-struct http_client;
-struct metrics;
-
-struct collector_hand_over;
-
-/* All is borrowed until collector_hand_over_destroy(). */
-struct collector_hand_over_conf {
-    struct event_base  *base;
-    struct http_client *http;
-    struct store       *store;          /* open: epoch, mark, tail */
-    struct metrics     *metrics;
-    const char *const  *dispatchers;    /* "http://127.0.0.1:7719" */
-    size_t              dispatcher_count;   /* 1 to HAND_OVER_PEERS_MAX */
-    const char         *secret;         /* of header Push-Secret */
-    size_t              bytes;          /* memory for what waits */
-};
-
-/* NULL: out of memory, or an address that is none; the log says which. */
-struct collector_hand_over *collector_hand_over_create(
-    const struct collector_hand_over_conf *conf);
+#define HAND_OVER_REPLY_MS    5000      /* a dispatcher's time to answer */
 
 /*
- * Begins with what an earlier process did not hand over (info.repair), page
- * by page, beside what is new.  Call it once, when the loop is about to run.
+ * Uses c->conf, base, store (open), client.  Begins with what an earlier
+ * process did not hand over (info.repair), page by page, beside what is new,
+ * in the first turn of the loop.  PUSH_OK and c->hand_over, or PUSH_ERROR and
+ * a text: a secret file or an address that is wrong, out of memory.
  */
-void collector_hand_over_start(struct collector_hand_over *h);
-
-/* Drops what waits and writes no mark; close the store after it. */
-void collector_hand_over_destroy(struct collector_hand_over *h);
+int collector_hand_over_create(struct collector *c, char *error, size_t size);
 
 /*
- * Messages of an append whose `done` was called: those STORED, and those
- * DUPLICATE (their first copy's outcome may have been unknown, so perhaps
- * nobody has handed it over; the edge drops what it has).  Others are skipped.
- * Call it in the order in which the appends were done.  All is copied.  Never
+ * c->conf has changed: dispatchers and secret_file are taken from it; what
+ * waits goes on waiting.  PUSH_OK, or PUSH_ERROR and a text, all as before.
+ */
+int collector_hand_over_reload(struct collector *c, char *error, size_t size);
+
+/*
+ * Forgets what waits and writes a last mark, so that the next start begins
+ * there.  Before store_close() and http_client_destroy().  NULL is fine.
+ */
+void collector_hand_over_destroy(struct collector *c);
+
+/*
+ * Committed messages, seq > 0, in the order of commits.  A duplicate may be
+ * given too, with row 0: if its first copy's outcome was unknown then nobody
+ * has handed it over yet; an edge that has it drops it.  Copied.  Never
  * refuses: what does not fit is owed as a resync.
  */
-void collector_hand_over_stored(struct collector_hand_over *h,
-    const struct store_message *messages, size_t count);
+void collector_hand_over_add(struct collector *c,
+    const struct collector_message *messages, size_t count);
 
 /*
- * An ephemeral message: no seq, no id, sent once.  expires in Unix s, 0:
- * never.  Copied.  PUSH_OK; PUSH_DECLINED: no room, or no dispatcher is up,
- * nothing was taken: 503.
+ * An ephemeral message: seq and row are 0; sent once.  Copied.  PUSH_OK;
+ * PUSH_DECLINED: no room or no dispatcher is up, nothing was taken: 503.
  */
-int collector_hand_over_ephemeral(struct collector_hand_over *h,
-    struct push_str log, int64_t ts_ms, int64_t expires, struct push_str data);
+int collector_hand_over_ephemeral(struct collector *c,
+    const struct collector_message *message);
 
 /*
  * Lines for one node: `<node>/<instance>`, copied, sent once.
@@ -100,18 +86,29 @@ int collector_hand_over_ephemeral(struct collector_hand_over *h,
  */
 #define HAND_OVER_LINES_MAX  (PUSH_BODY_MAX - 1024)
 
-int collector_hand_over_answer(struct collector_hand_over *h,
-    struct push_str key, struct push_str node, uint64_t instance,
-    struct push_str text, unsigned lines);
+int collector_hand_over_answer(struct collector *c, struct push_str key,
+    struct push_str node, uint64_t instance, struct push_str text,
+    unsigned lines);
 
 /*
  * Whether answers are welcome: at most half of the memory is theirs, and a
  * peer must be up.  Who makes answers asks before it takes work.
  */
-bool collector_hand_over_room(const struct collector_hand_over *h);
+bool collector_hand_over_room(const struct collector *c);
 
-/* For /readyz and drain: a dispatcher is up; nothing waits, nothing is owed. */
-bool collector_hand_over_ready(const struct collector_hand_over *h);
-bool collector_hand_over_idle(const struct collector_hand_over *h);
+/* Nothing waits and nothing is owed: for the drain. */
+bool collector_hand_over_idle(const struct collector *c);
+
+/* For /readyz (peers_up > 0) and /metrics. */
+struct collector_hand_over_state {
+    size_t items;               /* that wait or are under way */
+    size_t bytes;
+    size_t debts;               /* names that are owed a resync */
+    size_t peers;
+    size_t peers_up;
+};
+
+void collector_hand_over_state(const struct collector *c,
+    struct collector_hand_over_state *state);
 
 #endif
