@@ -74,6 +74,13 @@ push_delivery_push(struct push_delivery *d, int64_t seq, bool room,
 
 
 enum push_delivery_verdict
+push_delivery_heard(struct push_delivery *d, int64_t seq, uint32_t now_ms)
+{
+    return push_delivery_take(d, seq, false, true, now_ms);
+}
+
+
+enum push_delivery_verdict
 push_delivery_begin(struct push_delivery *d, uint32_t rid, int64_t after)
 {
     if (!(d->flags & PUSH_DELIVERY_ASKING) || rid != d->rid) {
@@ -280,6 +287,10 @@ push_delivery_reset(struct push_delivery *d)
     d->want = PUSH_DELIVERY_UNKNOWN;
     d->flags &= (uint8_t) ~PUSH_DELIVERY_STOPPED;
     d->flags |= PUSH_DELIVERY_SYNC;
+
+    if (!(d->flags & PUSH_DELIVERY_ASKING)) {
+        d->flags |= PUSH_DELIVERY_ASK;      /* no answer: start again by one */
+    }
 }
 
 

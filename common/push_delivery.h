@@ -32,10 +32,10 @@
 
 enum push_delivery_flag {
     PUSH_DELIVERY_ASKING = 1 << 0,      /* a request is out, rid is its */
-    PUSH_DELIVERY_ASK = 1 << 1,         /* wants to ask at due_ms */
+    PUSH_DELIVERY_ASK = 1 << 1,         /* to ask at due_ms; or after ASKING */
     PUSH_DELIVERY_ANSWERING = 1 << 2,   /* between its begin and its tip */
     PUSH_DELIVERY_MOVED = 1 << 3,       /* this answer moved sent */
-    PUSH_DELIVERY_STOPPED = 1 << 4,     /* the rest of this answer is skipped */
+    PUSH_DELIVERY_STOPPED = 1 << 4,     /* a void waits till sent == acked */
     PUSH_DELIVERY_SYNC = 1 << 5,        /* `synced` is owed */
     PUSH_DELIVERY_FULL = 1 << 6,        /* waits for room in the queue */
     PUSH_DELIVERY_FIRST = 1 << 7        /* no answer has come yet */
@@ -84,6 +84,13 @@ enum push_delivery_verdict push_delivery_push(struct push_delivery *d,
     int64_t seq, bool room, uint32_t now_ms);
 
 /*
+ * The log has this message, but it cannot be written from here (it expired on
+ * the way, or the worker's ring has moved on): HAD, or GAP and it is asked for.
+ */
+enum push_delivery_verdict push_delivery_heard(struct push_delivery *d,
+    int64_t seq, uint32_t now_ms);
+
+/*
  * The parts of an answer.  begin: HAD, or SKIP for another rid.  message:
  * WRITE, HAD, GAP, SLOW, or SKIP outside of an answer.  void: WRITE (tell the
  * client [*from, to], *from having been raised to sent + 1), HAD (all of it is
@@ -100,11 +107,17 @@ enum push_delivery_verdict push_delivery_void(struct push_delivery *d,
 enum push_delivery_verdict push_delivery_tip(struct push_delivery *d,
     uint32_t rid, int64_t tip, uint32_t now_ms);
 
-/* The client's ack.  HAD, or BAD: above sent. WRITE: `acked` moved. */
+/*
+ * The client's ack.  HAD; BAD: above sent, or sent is not known yet; WRITE:
+ * `acked` moved.
+ */
 enum push_delivery_verdict push_delivery_ack(struct push_delivery *d,
     int64_t seq, uint32_t now_ms);
 
-/* The queue has drained to half: asks again if messages were forgotten. */
+/*
+ * The queue has drained to half: asks again if messages were forgotten.  To be
+ * called whenever a write left it there; it costs nothing if none was.
+ */
 void push_delivery_room(struct push_delivery *d, uint32_t now_ms);
 
 /*
@@ -128,7 +141,10 @@ bool push_delivery_ask_due(const struct push_delivery *d, uint32_t now_ms);
 void push_delivery_asked(struct push_delivery *d, uint32_t rid,
     uint32_t now_ms, uint32_t random);
 
-/* True, and *at_ms is when ask_due() must be looked at again; false: never. */
+/*
+ * True, and *at_ms is when ask_due() must be looked at again; false: not before
+ * another call has changed the state (an ack, room, a push...).
+ */
 bool push_delivery_timer(const struct push_delivery *d, uint32_t *at_ms);
 
 /* No ack progress for PUSH_DELIVERY_SLOW_MS: close 4008. */

@@ -16,15 +16,15 @@
 #include <string.h>
 
 enum push_lines_kind {
-    KIND_NAME,          /* push_str, a legal name */
-    KIND_ANY_NAME,      /* the same or "*" */
+    KIND_NAME,          /* up to KIND_WHY: a push_str */
+    KIND_ANY_NAME,      /* or "*" */
     KIND_EPOCH,
+    KIND_LOG,
+    KIND_WHY,
+    KIND_TARGET,
     KIND_NODE,
     KIND_CONN,
-    KIND_LOG,
-    KIND_TARGET,
-    KIND_WHY,
-    KIND_INT64,
+    KIND_INT64,         /* from here on: a number */
     KIND_UINT64,
     KIND_UINT32,
     KIND_CODE,
@@ -75,19 +75,6 @@ static const struct push_lines_verb_row {
 #define X(name, text, fields)  { text, sizeof(text) - 1, fields },
     PUSH_LINES_VERBS(X)
 #undef X
-};
-
-static const struct push_lines_reply_row {
-    const char *text;
-    bool        counted;
-} push_lines_replies[PUSH_LINES_REPLY_COUNT] = {
-    [PUSH_LINES_OFFLINE] = { "offline", false },
-    [PUSH_LINES_NONE]    = { "none", false },
-    [PUSH_LINES_OK]      = { "ok", true },
-    [PUSH_LINES_QUEUED]  = { "queued", true },
-    [PUSH_LINES_SLOW]    = { "slow", false },
-    [PUSH_LINES_GAP]     = { "gap", false },
-    [PUSH_LINES_UNKNOWN] = { "unknown", false },
 };
 
 /* Where a writer stands; to is NULL while bytes are only counted. */
@@ -220,98 +207,6 @@ push_lines_verb_text(enum push_lines_verb verb)
 }
 
 
-const char *
-push_lines_reply_text(enum push_lines_reply reply)
-{
-    return reply < PUSH_LINES_REPLY_COUNT ? push_lines_replies[reply].text
-                                          : "unknown";
-}
-
-
-void
-push_lines_answer_add(struct push_lines_answer *into,
-    struct push_lines_answer one)
-{
-    if (one.reply > into->reply) {
-        into->reply = one.reply;
-    }
-
-    into->count = one.count > UINT32_MAX - into->count
-                  ? UINT32_MAX : into->count + one.count;
-}
-
-
-size_t
-push_lines_answer_write(char *to, struct push_lines_answer answer)
-{
-    const char             *text = push_lines_reply_text(answer.reply);
-    struct push_lines_out   o = { to, 0 };
-
-    push_lines_put(&o, text, strlen(text));
-
-    if (push_lines_replies[answer.reply].counted) {
-        push_lines_put(&o, " ", 1);
-        push_lines_put_uint(&o, answer.count);
-    }
-
-    push_lines_put(&o, "\n", 1);
-
-    return o.len;
-}
-
-
-int
-push_lines_answer_next(const char **pos, const char *end,
-    struct push_lines_answer *answer)
-{
-    unsigned         i;
-    uint64_t         count;
-    const char      *lf;
-    struct push_str  rest, word;
-
-    if (*pos == end) {
-        return PUSH_DECLINED;
-    }
-
-    lf = memchr(*pos, '\n', (size_t) (end - *pos));
-    if (lf == NULL) {
-        return PUSH_ERROR;
-    }
-
-    rest.data = *pos;
-    rest.len = (size_t) (lf - *pos);
-    word = push_lines_word(&rest);
-
-    for (i = 0; i < PUSH_LINES_REPLY_COUNT; i++) {
-        if (word.len == strlen(push_lines_replies[i].text)
-            && memcmp(word.data, push_lines_replies[i].text, word.len) == 0)
-        {
-            break;
-        }
-    }
-
-    if (i == PUSH_LINES_REPLY_COUNT
-        || push_lines_replies[i].counted != (rest.data != NULL))
-    {
-        return PUSH_ERROR;
-    }
-
-    count = 0;
-
-    if (push_lines_replies[i].counted
-        && push_uint_parse(rest, UINT32_MAX, &count) != PUSH_OK)
-    {
-        return PUSH_ERROR;
-    }
-
-    answer->reply = (enum push_lines_reply) i;
-    answer->count = (uint32_t) count;
-    *pos = lf + 1;
-
-    return PUSH_OK;
-}
-
-
 /* Sets the error that all later calls repeat; what comes from outside, no. */
 static int
 push_lines_fail(struct push_lines *l, unsigned line, const char *what,
@@ -426,63 +321,56 @@ static int
 push_lines_value(const struct push_lines_field *field, struct push_str word,
     struct push_lines_item *item)
 {
-    void      *at;
-    uint64_t   number;
+    void                *at;
+    bool                 legal;
+    uint64_t             number;
+    struct push_str      name;
+    enum push_log_kind   kind;
 
     at = (char *) item + field->offset;
+    number = 0;
+
+    if (field->kind >= KIND_INT64) {
+
+        if (push_uint_parse(word, field->max, &number) != PUSH_OK) {
+            return PUSH_ERROR;
+        }
+
+    } else if (field->kind <= KIND_WHY) {
+        *(struct push_str *) at = word;
+    }
 
     switch (field->kind) {
 
-    case KIND_ANY_NAME:
-        if (push_str_eq(word, PUSH_STR("*"))) {
-            *(struct push_str *) at = word;
-            return PUSH_OK;
-        }
-
-        /* fall through */
-
     case KIND_NAME:
-        *(struct push_str *) at = word;
-        return push_name_valid(word) ? PUSH_OK : PUSH_ERROR;
+        legal = push_name_valid(word);
+        break;
+
+    case KIND_ANY_NAME:
+        legal = push_name_valid(word) || push_str_eq(word, PUSH_STR("*"));
+        break;
 
     case KIND_EPOCH:
-        item->epoch = word;
-        return push_lines_epoch_valid(word) ? PUSH_OK : PUSH_ERROR;
+        legal = push_lines_epoch_valid(word);
+        break;
+
+    case KIND_LOG:
+        legal = push_log_parse(word, &kind, &name) == PUSH_OK;
+        break;
+
+    case KIND_WHY:
+        legal = push_str_eq(word, PUSH_STR("expired"))
+                || push_str_eq(word, PUSH_STR("overflow"));
+        break;
+
+    case KIND_TARGET:
+        return push_lines_target_parse(word, item);
 
     case KIND_NODE:
         return push_lines_node_parse(word, item);
 
     case KIND_CONN:
         return push_conn_id_parse(word, &item->id);
-
-    case KIND_LOG: {
-        enum push_log_kind  kind;
-        struct push_str     name;
-
-        item->log = word;
-        return push_log_parse(word, &kind, &name);
-    }
-
-    case KIND_TARGET:
-        return push_lines_target_parse(word, item);
-
-    case KIND_WHY:
-        item->why = word;
-        return push_str_eq(word, PUSH_STR("expired"))
-               || push_str_eq(word, PUSH_STR("overflow"))
-               ? PUSH_OK : PUSH_ERROR;
-
-    default:
-        break;
-    }
-
-    /* What is left are numbers. */
-
-    if (push_uint_parse(word, field->max, &number) != PUSH_OK) {
-        return PUSH_ERROR;
-    }
-
-    switch (field->kind) {
 
     case KIND_INT64:
         *(int64_t *) at = (int64_t) number;
@@ -493,11 +381,9 @@ push_lines_value(const struct push_lines_field *field, struct push_str word,
         return PUSH_OK;
 
     case KIND_CODE:
-        if (number < 1000 || (number > 1014 && number < 3000)) {
-            return PUSH_ERROR;
-        }
-
-        /* fall through */
+        legal = number >= 1000 && (number <= 1014 || number >= 3000);
+        *(uint32_t *) at = (uint32_t) number;
+        break;
 
     case KIND_UINT32:
         *(uint32_t *) at = (uint32_t) number;
@@ -508,6 +394,8 @@ push_lines_value(const struct push_lines_field *field, struct push_str word,
         item->payload.len = (size_t) number;
         return PUSH_OK;
     }
+
+    return legal ? PUSH_OK : PUSH_ERROR;
 }
 
 
