@@ -259,6 +259,10 @@ push_frame_utf8(unsigned state, const uint8_t *data, size_t len)
     uint64_t        a, b;
     const uint8_t  *end;
 
+    if (len == 0) {
+        return state;           /* data may be NULL */
+    }
+
     end = data + len;
 
     while (data != end && state != PUSH_FRAME_UTF8_BAD) {
