@@ -12,18 +12,12 @@
  */
 
 #include "push_json.h"
-#include "push_frame.h"
+#include "push_json_string.h"
 
-#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PUSH_JSON_LEVELS_MAX  64        /* bits of the stack */
-
-#define PUSH_JSON_EACH        UINT64_C(0x0101010101010101)  /* times a byte */
-
-/* A surrogate without its other half, never equal to a character. */
-#define PUSH_JSON_LONE        UINT32_C(0x80000000)
 
 struct push_json_reader {
     const char             *pos;
@@ -47,16 +41,9 @@ static int push_json_word(struct push_json_reader *r, struct push_str word);
 static int push_json_number(struct push_json_reader *r);
 static int push_json_digits(struct push_json_reader *r);
 static int push_json_text(struct push_json_reader *r);
-static int push_json_escape(struct push_json_reader *r);
-static int push_json_utf8(struct push_json_reader *r);
 static int push_json_twice(struct push_json_reader *r,
     const struct push_json_member *members, size_t n);
 static int push_json_fail(struct push_json_reader *r, const char *text);
-static bool push_json_name_eq(const struct push_json_member *a,
-    const struct push_json_member *b);
-static uint32_t push_json_char(const char **pos);
-static uint32_t push_json_hex4(const char *p);
-static size_t push_json_encode(char *to, uint32_t c);
 
 
 /* The next byte, or -1 at the end. */
@@ -213,29 +200,12 @@ push_json_array(struct push_str text, unsigned depth,
 bool
 push_json_name_is(const struct push_json_member *m, const char *name)
 {
-    size_t       n;
-    char         c[4];
-    const char  *pos, *end;
+    struct push_str  s;
 
-    if (!m->escaped) {
-        n = strlen(name);
-        return m->name.len == n && memcmp(m->name.data, name, n) == 0;
-    }
+    s = (struct push_str) { name, strlen(name) };
 
-    pos = m->name.data;
-    end = pos + m->name.len;
-
-    while (pos != end) {
-        n = push_json_encode(c, push_json_char(&pos));
-
-        if (n == 0 || strncmp(c, name, n) != 0) {
-            return false;
-        }
-
-        name += n;
-    }
-
-    return *name == '\0';
+    return m->escaped ? push_json_string_eq(m->name, s)
+                      : push_str_eq(m->name, s);
 }
 
 
@@ -266,44 +236,15 @@ push_json_next(struct push_str array, const char **pos,
 size_t
 push_json_string(const struct push_json_value *value, char *to, size_t size)
 {
-    char         c[4];
-    size_t       n, len;
-    const char  *pos, *end;
+    struct push_str  s;
 
     if (value->type != PUSH_JSON_STRING) {
         return (size_t) -1;
     }
 
-    pos = value->raw.data + 1;
-    len = value->raw.len - 2;
+    s = (struct push_str) { value->raw.data + 1, value->raw.len - 2 };
 
-    if (memchr(pos, '\\', len) == NULL) {
-        if (len > size) {
-            return (size_t) -1;
-        }
-
-        if (len) {
-            memcpy(to, pos, len);
-        }
-
-        return len;
-    }
-
-    end = pos + len;
-    len = 0;
-
-    while (pos != end) {
-        n = push_json_encode(c, push_json_char(&pos));
-
-        if (n == 0 || n > size - len) {
-            return (size_t) -1;
-        }
-
-        memcpy(to + len, c, n);
-        len += n;
-    }
-
-    return len;
+    return push_json_string_decode(s, to, size);
 }
 
 
@@ -698,147 +639,12 @@ push_json_digits(struct push_json_reader *r)
 static int
 push_json_text(struct push_json_reader *r)
 {
-    int       c;
-    uint64_t  w;
+    const char  *fault;
 
     r->pos++;
+    fault = push_json_string_scan(&r->pos, r->end);
 
-    for ( ;; ) {
-
-        /*
-         * Eight bytes at a time, up to a quote, a backslash, a control
-         * character or what is not ASCII.  A borrow can only touch bytes
-         * behind the first of these, and the first one is looked for.
-         */
-
-        while (r->end - r->pos >= 8) {
-            memcpy(&w, r->pos, 8);
-            w = le64toh(w);
-
-            w = ((w - PUSH_JSON_EACH * ' ')
-                 | ((w ^ PUSH_JSON_EACH * '"') - PUSH_JSON_EACH)
-                 | ((w ^ PUSH_JSON_EACH * '\\') - PUSH_JSON_EACH)
-                 | w) & PUSH_JSON_EACH * 0x80;
-
-            if (w) {
-                r->pos += __builtin_ctzll(w) / 8;
-                break;
-            }
-
-            r->pos += 8;
-        }
-
-        c = push_json_peek(r);
-
-        if (c == '"') {
-            r->pos++;
-            return PUSH_OK;
-        }
-
-        if (c == '\\') {
-            if (push_json_escape(r) != PUSH_OK) {
-                return PUSH_ERROR;
-            }
-
-        } else if (c >= 0x80) {
-            if (push_json_utf8(r) != PUSH_OK) {
-                return PUSH_ERROR;
-            }
-
-        } else if (c >= ' ') {
-            r->pos++;
-
-        } else if (c == -1) {
-            return push_json_fail(r, "the text ends inside a string");
-
-        } else {
-            return push_json_fail(r, "a control character in a string must "
-                                     "be escaped");
-        }
-    }
-}
-
-
-static int
-push_json_escape(struct push_json_reader *r)
-{
-    int       c;
-    unsigned  i;
-
-    r->pos++;
-    c = push_json_peek(r);
-
-    switch (c) {
-
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't':
-        r->pos++;
-        return PUSH_OK;
-
-    case 'u':
-        r->pos++;
-
-        for (i = 0; i < 4; i++) {
-            c = push_json_peek(r);
-
-            if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')
-                  || (c >= 'A' && c <= 'F')))
-            {
-                return push_json_fail(r, "expected four hex digits after \\u");
-            }
-
-            r->pos++;
-        }
-
-        return PUSH_OK;
-
-    case -1:
-        return push_json_fail(r, "the text ends inside a string");
-
-    default:
-        return push_json_fail(r, "unknown escape");
-    }
-}
-
-
-/* A run of bytes that are not ASCII: whole characters only. */
-static int
-push_json_utf8(struct push_json_reader *r)
-{
-    unsigned     state;
-    const char  *begin;
-
-    begin = r->pos;
-
-    while (push_json_peek(r) >= 0x80) {
-        r->pos++;
-    }
-
-    if (push_frame_utf8(0, (const uint8_t *) begin, (size_t) (r->pos - begin))
-        == 0)
-    {
-        return PUSH_OK;
-    }
-
-    /* Bad: find the byte. */
-
-    for (state = 0; begin != r->pos; begin++) {
-        state = push_frame_utf8(state, (const uint8_t *) begin, 1);
-
-        if (state == PUSH_FRAME_UTF8_BAD) {
-            break;
-        }
-    }
-
-    r->pos = begin;
-
-    return push_json_fail(r, "invalid UTF-8 in a string");
+    return fault == NULL ? PUSH_OK : push_json_fail(r, fault);
 }
 
 
@@ -851,13 +657,18 @@ push_json_twice(struct push_json_reader *r,
     const struct push_json_member *members, size_t n)
 {
     char                            text[96];
+    bool                            same;
     size_t                          i;
     const struct push_json_member  *m;
 
     m = &members[n];
 
     for (i = 0; i < n; i++) {
-        if (push_json_name_eq(&members[i], m)) {
+        same = members[i].escaped || m->escaped
+               ? push_json_string_eq(members[i].name, m->name)
+               : push_str_eq(members[i].name, m->name);
+
+        if (same) {
             break;
         }
     }
@@ -888,163 +699,4 @@ push_json_fail(struct push_json_reader *r, const char *text)
     }
 
     return PUSH_ERROR;
-}
-
-
-static bool
-push_json_name_eq(const struct push_json_member *a,
-    const struct push_json_member *b)
-{
-    const char  *p, *q, *p_end, *q_end;
-
-    if (!a->escaped && !b->escaped) {
-        return push_str_eq(a->name, b->name);
-    }
-
-    p = a->name.data;
-    q = b->name.data;
-    p_end = p + a->name.len;
-    q_end = q + b->name.len;
-
-    while (p != p_end && q != q_end) {
-        if (push_json_char(&p) != push_json_char(&q)) {
-            return false;
-        }
-    }
-
-    return p == p_end && q == q_end;
-}
-
-
-/*
- * The next character of a validated string; a surrogate that has no other
- * half comes with PUSH_JSON_LONE.  The closing quote stands behind each
- * string, so that looking ahead by one is safe.
- */
-static uint32_t
-push_json_char(const char **pos)
-{
-    uint8_t      c;
-    uint32_t     code, low;
-    unsigned     more;
-    const char  *p;
-
-    p = *pos;
-    c = (uint8_t) *p++;
-
-    if (c == '\\') {
-        c = (uint8_t) *p++;
-        code = c;
-
-        switch (c) {
-
-        case 'b':
-            code = '\b';
-            break;
-
-        case 'f':
-            code = '\f';
-            break;
-
-        case 'n':
-            code = '\n';
-            break;
-
-        case 'r':
-            code = '\r';
-            break;
-
-        case 't':
-            code = '\t';
-            break;
-
-        case 'u':
-            code = push_json_hex4(p);
-            p += 4;
-
-            if (code < 0xd800 || code > 0xdfff) {
-                break;
-            }
-
-            if (code < 0xdc00 && p[0] == '\\' && p[1] == 'u') {
-                low = push_json_hex4(p + 2);
-
-                if (low >= 0xdc00 && low <= 0xdfff) {
-                    p += 6;
-                    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-                    break;
-                }
-            }
-
-            code |= PUSH_JSON_LONE;
-            break;
-        }
-
-    } else if (c < 0x80) {
-        code = c;
-
-    } else {
-        more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-        code = c & (0x3fu >> more);
-
-        while (more--) {
-            code = code << 6 | ((uint8_t) *p++ & 0x3f);
-        }
-    }
-
-    *pos = p;
-
-    return code;
-}
-
-
-static uint32_t
-push_json_hex4(const char *p)
-{
-    unsigned  i;
-    uint32_t  n;
-
-    n = 0;
-
-    for (i = 0; i < 4; i++) {
-        /* A digit's low bits are its value; a letter's are 1 to 6. */
-        n = n << 4 | ((p[i] & 0x0f) + (p[i] & 0x40 ? 9 : 0));
-    }
-
-    return n;
-}
-
-
-/* UTF-8 into 4 bytes; 0: NUL or a lone surrogate, which no string holds. */
-static size_t
-push_json_encode(char *to, uint32_t c)
-{
-    if (c == 0 || (c & PUSH_JSON_LONE)) {
-        return 0;
-    }
-
-    if (c < 0x80) {
-        to[0] = (char) c;
-        return 1;
-    }
-
-    if (c < 0x800) {
-        to[0] = (char) (0xc0 | c >> 6);
-        to[1] = (char) (0x80 | (c & 0x3f));
-        return 2;
-    }
-
-    if (c < 0x10000) {
-        to[0] = (char) (0xe0 | c >> 12);
-        to[1] = (char) (0x80 | (c >> 6 & 0x3f));
-        to[2] = (char) (0x80 | (c & 0x3f));
-        return 3;
-    }
-
-    to[0] = (char) (0xf0 | c >> 18);
-    to[1] = (char) (0x80 | (c >> 12 & 0x3f));
-    to[2] = (char) (0x80 | (c >> 6 & 0x3f));
-    to[3] = (char) (0x80 | (c & 0x3f));
-
-    return 4;
 }
