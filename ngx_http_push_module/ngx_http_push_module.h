@@ -42,6 +42,8 @@ typedef struct ngx_http_push_msg_s     ngx_http_push_msg_t;
 typedef struct ngx_http_push_ring_s    ngx_http_push_ring_t;
 typedef struct ngx_http_push_table_s   ngx_http_push_table_t;
 typedef struct ngx_http_push_wheel_s   ngx_http_push_wheel_t;
+typedef struct ngx_http_push_slab_s    ngx_http_push_slab_t;
+typedef struct ngx_http_push_control_s ngx_http_push_control_t;
 typedef struct ngx_http_push_inbox_s   ngx_http_push_inbox_t;
 typedef struct ngx_http_push_binding_s ngx_http_push_binding_t;
 typedef struct ngx_http_push_drain_s   ngx_http_push_drain_t;
@@ -108,10 +110,11 @@ typedef struct {
 #define NGX_HTTP_PUSH_SECRETS  2
 
 typedef struct {
-    ngx_flag_t                  used;           /* some push_* directive is */
+    ngx_flag_t                  used;           /* push_websocket, push_deliver
+                                                   or push_status is there */
     ngx_str_t                   node;           /* push_node NAME */
     ngx_str_t                   deliver;        /* push_node ... deliver=URL */
-    ngx_str_t                   redis_url;      /* as typed, for messages */
+    ngx_str_t                   redis_url;      /* for messages: no password */
     ngx_url_t                   redis;          /* resolved at configuration */
     ngx_str_t                   redis_user;
     ngx_str_t                   redis_password;
@@ -125,7 +128,8 @@ typedef struct {
 } ngx_http_push_main_conf_t;
 
 typedef struct {
-    ngx_flag_t                  websocket;      /* push_websocket */
+    ngx_flag_t                  websocket;      /* push_websocket, here */
+    ngx_flag_t                  deliver;        /* push_deliver, here */
     ngx_http_complex_value_t   *user;           /* push_user */
     ngx_http_complex_value_t   *expires;        /* push_expires */
     ngx_array_t                *origins;        /* of ngx_str_t; NULL: any */
@@ -137,8 +141,12 @@ typedef struct {
     size_t                      queue_bytes;            /* push_send_queue */
     ngx_uint_t                  queue_count;            /* count, bytes */
     ngx_log_t                  *log;            /* of its connections: outlives
-                                                   each of them */
+                                                   each of them; made for the
+                                                   first one */
+    ngx_log_t                  *debug_log;      /* the same, debug_connection */
     ngx_http_push_main_conf_t  *main;
+    ngx_str_t                   file;           /* where push_websocket or */
+    ngx_uint_t                  line;           /* push_deliver stands */
 } ngx_http_push_loc_conf_t;
 
 /* --- a connection ------------------------------------------------------- */
@@ -152,6 +160,7 @@ typedef struct {
     uint32_t                    offset;         /* of the head, sent already */
     uint16_t                    head;
     uint16_t                    count;
+    uint16_t                    size;           /* entries of the ring */
 } ngx_http_push_queue_t;
 
 /* The logs of a connection; groups will add more. */
@@ -164,37 +173,47 @@ enum {
 struct ngx_http_push_conn_s {
     ngx_connection_t           *c;
     ngx_http_push_loc_conf_t   *conf;
-    ngx_http_push_user_t       *user;           /* NULL before the table */
+    ngx_http_push_user_t       *user;           /* before conn_start(): of its
+                                                   own, in no table */
     ngx_queue_t                 user_link;      /* in user->conns */
     ngx_http_push_conn_t       *id_next;        /* chain of the id table */
     ngx_queue_t                 wheel_link;
     ngx_queue_t                 dirty_link;     /* in worker->dirty: has frames
-                                                   to write at the turn's end */
+                                                   to write at the turn's end;
+                                                   dead: in worker->dead */
     uint64_t                    id;             /* slot, generation, index */
     uint64_t                    since_ms;       /* Unix; of the 101 */
-    u_char                     *device;         /* NULL: "-"; own allocation */
+    u_char                     *device;         /* NULL: "-"; written only by
+                                                   conn_set_device() */
     u_char                     *epoch;          /* the client's, until the first
                                                    answer: a byte of length,
                                                    then the text; or NULL */
-    u_char                     *partial;        /* message cut across reads */
+    u_char                     *partial;        /* message cut across reads;
+                                                   early: bytes behind the
+                                                   request */
+    ngx_http_push_control_t    *control;        /* NULL: no control frame is
+                                                   cut, no pong waits */
     ngx_http_push_queue_t       queue;
     struct push_frame           frame;
     struct push_delivery        logs[NGX_HTTP_PUSH_LOGS];
 
     uint32_t                    at_ms;          /* place on the wheel */
-    uint32_t                    seen_ms;        /* last sign of life */
+    uint32_t                    seen_ms;        /* last sign of life; closing:
+                                                   last step of the closing */
     uint32_t                    bound_ms;       /* last renewal of the binding */
-    uint32_t                    ack_ms;         /* last ack sent to Redis */
+    uint32_t                    ack_ms;         /* last ack sent to Redis; before
+                                                   ready: of the 101 */
     uint32_t                    check_ms;       /* next periodic check */
     uint32_t                    expires;        /* Unix s of the token, 0: never */
     uint32_t                    messages;       /* written, for the close line */
     uint64_t                    bytes;          /* written, for the close line */
 
     uint32_t                    partial_len;
-    uint8_t                     partial_control;    /* bytes in control[] */
+    uint32_t                    partial_size;   /* memory behind partial */
+    uint16_t                    close_code;     /* closing: as sent or heard */
+    uint8_t                     close_reason;   /* closing: enum push_close */
     uint8_t                     device_len;
     uint8_t                     socklen;        /* of the address behind this */
-    uint8_t                     close_reason;   /* enum push_close */
 
     unsigned                    raw:1;          /* no subprotocol */
     unsigned                    slim:1;         /* c->pool has gone */
@@ -206,8 +225,15 @@ struct ngx_http_push_conn_s {
     unsigned                    asked_once:1;   /* first request is out */
     unsigned                    dirty:1;        /* on worker->dirty */
     unsigned                    on_wheel:1;
-    unsigned                    closing:1;      /* Close is queued or sent */
+    unsigned                    early:1;        /* partial holds early bytes */
+    unsigned                    full:1;         /* the queue refused a frame */
+    unsigned                    closing:1;      /* Close is queued or sent: takes
+                                                   no frame, but stays in the
+                                                   table until it is freed */
     unsigned                    close_sent:1;   /* waits for the peer's end */
+    unsigned                    fin_sent:1;     /* input is thrown away */
+    unsigned                    failed:1;       /* input cannot be parsed */
+    unsigned                    dead:1;         /* freed at the turn's end */
     unsigned                    peer_closed:1;  /* the client sent Close */
     unsigned                    pong_wanted:1;  /* queue blocked: latest ping */
     unsigned                    draining:1;     /* bye was sent */
@@ -247,7 +273,12 @@ typedef struct {
 
     ngx_queue_t                 dirty;          /* connections with frames to
                                                    write */
-    ngx_event_t                 flush;          /* posted: writes them */
+    ngx_queue_t                 dead;           /* connections to be freed */
+    ngx_event_t                 flush;          /* posted: writes, then frees */
+    ngx_http_push_slab_t       *slab;
+    ngx_uint_t                  started;        /* handshakes since the heap was
+                                                   trimmed */
+    uint32_t                    trim_ms;        /* when that was */
     u_char                     *scratch;        /* NGX_HTTP_PUSH_SCRATCH */
 
     u_char                      epoch[PUSH_EPOCH_MAX];
