@@ -1,44 +1,69 @@
 /*
- * ngx_http_push_delivery: messages in both directions meet the delivery rule
+ * ngx_http_push_delivery: a connection and the delivery rule
  *
- *     hello, ack, ping, send (client) --+
- *                                       +--> push_delivery --> write, ask, close
- *     items (deliver, inbox, ring) -----+
+ *     hello, ack (client) ---+
+ *     messages (item, ring) -+--> push_delivery --> write, ask, close
+ *     wheel, room in queue --+
  *
- * in:  parsed client messages; items of push_lines, in the owning worker
- * out: frames, requests through binding, an answer for each item
+ * in:  what client.c and item.c understood, in the owning worker
+ * out: frames, requests through binding, an answer for each message
  */
 
 #ifndef NGX_HTTP_PUSH_DELIVERY_H
 #define NGX_HTTP_PUSH_DELIVERY_H
 
 #include "ngx_http_push_module.h"
-
-/* A whole text message of a push.v1 client.  May close ws. */
-void ngx_http_push_delivery_message(ngx_http_push_conn_t *ws,
-    const u_char *text, size_t len);
+#include "ngx_http_push_client.h"
 
 /* The connection is in the table: raw ones are bound at once. */
 void ngx_http_push_delivery_open(ngx_http_push_conn_t *ws);
-/* No hello within its time: begins without one. */
+/* The client's hello, the first frame: welcome, binding, first request. */
+void ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
+    ngx_http_push_hello_t *hello);
+/* No hello came: begins without one, unless it has begun. */
 void ngx_http_push_delivery_begin(ngx_http_push_conn_t *ws);
+/* log is a place in ws->logs.  May close ws. */
+void ngx_http_push_delivery_ack(ngx_http_push_conn_t *ws, ngx_uint_t log,
+    int64_t seq);
 /* The wheel's look: asks that are due, renewals, slow ones. May close ws. */
 void ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now);
 /* The queue has drained to half. */
 void ngx_http_push_delivery_room(ngx_http_push_conn_t *ws);
 /* It goes: last acks, binding removed, event written. */
 void ngx_http_push_delivery_close(ngx_http_push_conn_t *ws);
-/* Redis says that the binding had gone, or came back: ask for all logs. */
-void ngx_http_push_delivery_resync(ngx_http_push_conn_t *ws);
+/*
+ * Something may have been missed (binding was gone, Redis came back): asks for
+ * the own log at at_ms.
+ */
+void ngx_http_push_delivery_resync(ngx_http_push_conn_t *ws, uint32_t at_ms);
+/* Asks for whatever is due, after the ring has given what it holds. */
+void ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws);
+
+/* What one stored or ephemeral message came as; see item.c. */
+typedef struct {
+    struct push_str             payload;        /* the client frame's text */
+    size_t                      off;            /* of data's value in it */
+    int64_t                     seq;            /* 0: ephemeral */
+    uint64_t                    expires;        /* Unix s, 0: never */
+    ngx_http_push_msg_t        *msg;            /* made when first needed */
+    ngx_http_push_msg_t        *raw;            /* the same for raw mode */
+} ngx_http_push_delivery_message_t;
 
 /*
- * Carries one item out for this worker's connections.  The epoch of its body
- * was told by ngx_http_push_delivery_epoch() before.  group, join, leave and
- * groups find nobody: none.
+ * One message for one connection.  answer: it belongs to the answer that the
+ * connection waits for (push_delivery_message), else it came by itself.
+ * The answer says ok or queued 1, gap, slow or none; after gap and slow the
+ * caller calls ngx_http_push_delivery_ask().
  */
-struct push_lines_answer ngx_http_push_delivery_item(
-    const struct push_lines_item *item);
+struct push_lines_answer ngx_http_push_delivery_give(ngx_http_push_conn_t *ws,
+    ngx_uint_t log, ngx_http_push_delivery_message_t *m, ngx_uint_t answer);
+/* Puts what give() made. */
+void ngx_http_push_delivery_message_done(ngx_http_push_delivery_message_t *m);
 
+/* The name of a log in client frames. */
+const char *ngx_http_push_delivery_log(ngx_uint_t log);
+
+/* The epoch of a body, before its items. */
 void ngx_http_push_delivery_epoch(struct push_str epoch);
 
 #endif

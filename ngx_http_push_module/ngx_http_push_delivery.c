@@ -1,0 +1,609 @@
+/*
+ * ngx_http_push_delivery: a connection and the delivery rule
+ *
+ *     hello, ack (client) ---+
+ *     messages (item, ring) -+--> push_delivery --> write, ask, close
+ *     wheel, room in queue --+
+ *
+ * in:  what client.c and item.c understood, in the owning worker
+ * out: frames, requests through binding, an answer for each message
+ */
+
+#include "ngx_http_push_delivery.h"
+#include "ngx_http_push_binding.h"
+#include "ngx_http_push_conn.h"
+#include "ngx_http_push_drain.h"
+#include "ngx_http_push_msg.h"
+#include "ngx_http_push_ring.h"
+
+
+/* A binding lives 90 s and is renewed every 30 s +- 10 % (WIRES section 1). */
+#define NGX_HTTP_PUSH_RENEW_MS         27000
+#define NGX_HTTP_PUSH_RENEW_JITTER_MS  6000
+
+
+static ngx_int_t ngx_http_push_delivery_remember(ngx_http_push_conn_t *ws,
+    ngx_http_push_hello_t *hello);
+static void ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
+    ngx_http_push_hello_t *hello);
+static ngx_msec_t ngx_http_push_delivery_check_in(ngx_http_push_conn_t *ws);
+static ngx_http_push_msg_t *ngx_http_push_delivery_frame(
+    ngx_http_push_conn_t *ws, ngx_http_push_delivery_message_t *m);
+static struct push_lines_answer ngx_http_push_delivery_live(
+    ngx_http_push_conn_t *ws, ngx_uint_t log,
+    ngx_http_push_delivery_message_t *m);
+static struct push_lines_answer ngx_http_push_delivery_sent(ngx_int_t rc);
+static struct push_lines_answer ngx_http_push_delivery_reply(
+    enum push_delivery_verdict verdict);
+
+
+/* --- life ---------------------------------------------------------------- */
+
+void
+ngx_http_push_delivery_open(ngx_http_push_conn_t *ws)
+{
+    ngx_uint_t             i;
+    ngx_http_push_hello_t  hello;
+
+    if (!ws->raw) {
+        return;                         /* waits for its hello */
+    }
+
+    ngx_http_push_client_hello_init(&hello);
+
+    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        push_delivery_init(&ws->logs[i], PUSH_DELIVERY_UNKNOWN, hello.window,
+                           ngx_http_push_now());
+        ws->logs[i].flags = 0;          /* live only: it never asks */
+    }
+
+    ngx_http_push_ring_join(ws);
+    ngx_http_push_delivery_start(ws, &hello);
+}
+
+
+void
+ngx_http_push_delivery_begin(ngx_http_push_conn_t *ws)
+{
+    ngx_http_push_hello_t  hello;
+
+    if (ws->ready || ws->closing) {
+        return;
+    }
+
+    ngx_http_push_client_hello_init(&hello);
+    ngx_http_push_delivery_hello(ws, &hello);
+}
+
+
+void
+ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
+    ngx_http_push_hello_t *hello)
+{
+    u_char      conn[PUSH_CONN_TEXT_LEN];
+    ngx_str_t   node;
+    ngx_uint_t  i;
+
+    struct push_conn_id  id;
+
+    if (ngx_http_push_delivery_remember(ws, hello) != NGX_OK) {
+        ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
+        return;
+    }
+
+    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        push_delivery_init(&ws->logs[i], hello->cursors[i], hello->window,
+                           ngx_http_push_now());
+    }
+
+    id.instance = ngx_http_push_worker->instance;
+    id.conn = ws->id;
+    push_conn_id_write((char *) conn, id);
+
+    node = ngx_http_push_worker->conf->node;
+
+    if (ngx_http_push_conn_sendf(ws,
+            "{\"type\":\"welcome\",\"user\":\"%*s\",\"conn\":\"%*s\","
+            "\"node\":\"%V\",\"heartbeat\":%M,\"window\":%ui}",
+            (size_t) ws->user->len, ws->user->name, (size_t) sizeof(conn),
+            conn, &node, ws->conf->heartbeat_timeout / 2000, hello->window)
+        != NGX_OK)
+    {
+        ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
+        return;
+    }
+
+    ngx_http_push_delivery_start(ws, hello);
+}
+
+
+/* What Redis has to be told again and again: device, epoch until answered. */
+
+static ngx_int_t
+ngx_http_push_delivery_remember(ngx_http_push_conn_t *ws,
+    ngx_http_push_hello_t *hello)
+{
+    if (hello->device.len) {
+        ws->device = ngx_alloc(hello->device.len, ws->conf->log);
+        if (ws->device == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(ws->device, hello->device.data, hello->device.len);
+        ws->device_len = hello->device.len;
+    }
+
+    if (hello->epoch.len) {
+        ws->epoch = ngx_alloc(1 + hello->epoch.len, ws->conf->log);
+        if (ws->epoch == NULL) {
+            return NGX_ERROR;           /* its close frees the device */
+        }
+
+        ws->epoch[0] = hello->epoch.len;
+        ngx_memcpy(ws->epoch + 1, hello->epoch.data, hello->epoch.len);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
+    ngx_http_push_hello_t *hello)
+{
+    uint32_t  now;
+
+    now = ngx_http_push_now();
+
+    ws->ready = 1;
+    ws->bound_ms = now;
+    ws->ack_ms = now - (uint32_t) ws->conf->ack_interval;
+    ws->check_ms = now + (uint32_t) ngx_http_push_delivery_check_in(ws);
+
+    ngx_http_push_ring_follow(ngx_http_push_worker);
+
+    /* in this order in one pipeline: whoever reads the request finds the
+       binding */
+    ngx_http_push_binding_add(ws);
+
+    ngx_http_push_delivery_tick(ws, now);
+}
+
+
+void
+ngx_http_push_delivery_close(ngx_http_push_conn_t *ws)
+{
+    char             own[PUSH_LOG_MAX];
+    struct push_str  log;
+
+    if (!ws->ready) {
+        return;
+    }
+
+    if (ws->ack_dirty) {
+        ws->ack_dirty = 0;
+        log.data = own;
+        log.len = ngx_sprintf((u_char *) own, "user:%*s",
+                              (size_t) ws->user->len, ws->user->name)
+                  - (u_char *) own;
+
+        ngx_http_push_binding_ack(ws, log, ws->logs[NGX_HTTP_PUSH_OWN].acked);
+    }
+
+    if (ws->all_dirty) {
+        ws->all_dirty = 0;
+        ngx_http_push_binding_ack(ws, PUSH_STR("all"),
+                                  ws->logs[NGX_HTTP_PUSH_ALL].acked);
+    }
+
+    ngx_http_push_binding_remove(ws);
+}
+
+
+/* --- what the wheel, acks and the queue bring ---------------------------- */
+
+void
+ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
+{
+    char             own[PUSH_LOG_MAX];
+    uint32_t         at;
+    ngx_uint_t       i;
+    struct push_str  log;
+
+    if (!ws->ready || ws->closing) {
+        return;
+    }
+
+    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        if (!ws->raw && push_delivery_is_slow(&ws->logs[i], now)) {
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_SLOW, 0, NULL, 0);
+            return;
+        }
+    }
+
+    if (!ngx_http_push_before(now, ws->bound_ms)) {
+        if (ws->bound || ws->bind_dirty) {
+            ngx_http_push_binding_renew(ws);
+        }
+
+        ws->bound_ms = now + NGX_HTTP_PUSH_RENEW_MS
+                       + ngx_random() % NGX_HTTP_PUSH_RENEW_JITTER_MS;
+    }
+
+    at = ws->bound_ms;
+
+    if (!ws->raw) {
+        if (!ngx_http_push_before(now, ws->check_ms)) {
+            push_delivery_resync(&ws->logs[NGX_HTTP_PUSH_OWN], now);
+            ws->check_ms = now
+                           + (uint32_t) ngx_http_push_delivery_check_in(ws);
+        }
+
+        if (ngx_http_push_before(ws->check_ms, at)) {
+            at = ws->check_ms;
+        }
+
+        if (ws->ack_dirty) {
+            if (!ngx_http_push_before(now, ws->ack_ms
+                                           + (uint32_t) ws->conf->ack_interval))
+            {
+                ws->ack_dirty = 0;
+                ws->ack_ms = now;
+                log.data = own;
+                log.len = ngx_sprintf((u_char *) own, "user:%*s",
+                                      (size_t) ws->user->len, ws->user->name)
+                          - (u_char *) own;
+
+                ngx_http_push_binding_ack(ws, log,
+                                          ws->logs[NGX_HTTP_PUSH_OWN].acked);
+
+            } else if (ngx_http_push_before(ws->ack_ms
+                                            + (uint32_t) ws->conf->ack_interval,
+                                            at))
+            {
+                at = ws->ack_ms + (uint32_t) ws->conf->ack_interval;
+            }
+        }
+    }
+
+    ngx_http_push_conn_wake_at(ws, at);
+    ngx_http_push_delivery_ask(ws);
+}
+
+
+void
+ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws)
+{
+    uint32_t    now, at;
+    ngx_int_t   rc;
+    ngx_uint_t  i, due;
+
+    if (!ws->ready || ws->closing || ws->raw) {
+        return;
+    }
+
+    now = ngx_http_push_now();
+
+    /* what this worker holds needs no question */
+    rc = ngx_http_push_ring_read(ws);
+    if (rc == NGX_ERROR || ws->closing) {
+        return;
+    }
+
+    due = 0;
+
+    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        due |= push_delivery_ask_due(&ws->logs[i], now);
+    }
+
+    if (due && ngx_http_push_binding_ask(ws, &at) != NGX_OK) {
+        ngx_http_push_conn_wake_at(ws, at);
+    }
+
+    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        if (push_delivery_timer(&ws->logs[i], &at)
+            && !push_delivery_ask_due(&ws->logs[i], now))
+        {
+            ngx_http_push_conn_wake_at(ws, at);
+        }
+
+        if (ws->logs[i].sent > ws->logs[i].acked) {
+            ngx_http_push_conn_wake_at(ws, ws->logs[i].since_ms
+                                           + PUSH_DELIVERY_SLOW_MS);
+        }
+    }
+}
+
+
+void
+ngx_http_push_delivery_ack(ngx_http_push_conn_t *ws, ngx_uint_t log,
+    int64_t seq)
+{
+    uint32_t  now, at;
+
+    if (ws->closing) {
+        return;
+    }
+
+    now = ngx_http_push_now();
+
+    ngx_http_push_count(acks);
+
+    switch (push_delivery_ack(&ws->logs[log], seq, now)) {
+
+    case PUSH_DELIVERY_BAD:
+        ngx_http_push_conn_close(ws, PUSH_CLOSE_BAD_FRAME, 0,
+            (char *) "ack is above what was sent",
+            sizeof("ack is above what was sent") - 1);
+        return;
+
+    case PUSH_DELIVERY_WRITE:
+        break;
+
+    default:
+        return;
+    }
+
+    if (log == NGX_HTTP_PUSH_ALL) {
+        ws->all_dirty = 1;
+
+    } else {
+        ws->ack_dirty = 1;
+        at = ws->ack_ms + (uint32_t) ws->conf->ack_interval;
+        ngx_http_push_conn_wake_at(ws,
+                                   ngx_http_push_before(at, now) ? now : at);
+    }
+
+    ngx_http_push_delivery_ask(ws);
+}
+
+
+void
+ngx_http_push_delivery_room(ngx_http_push_conn_t *ws)
+{
+    uint32_t    now;
+    ngx_uint_t  i;
+
+    if (ws->raw || !ws->ready || ws->closing) {
+        return;
+    }
+
+    now = ngx_http_push_now();
+
+    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        push_delivery_room(&ws->logs[i], now);
+    }
+
+    ngx_http_push_delivery_ask(ws);
+}
+
+
+void
+ngx_http_push_delivery_resync(ngx_http_push_conn_t *ws, uint32_t at_ms)
+{
+    if (ws->raw || !ws->ready || ws->closing) {
+        return;
+    }
+
+    push_delivery_resync(&ws->logs[NGX_HTTP_PUSH_OWN], at_ms);
+    ngx_http_push_conn_wake_at(ws, at_ms);
+}
+
+
+/* push_resync_interval +- 20 %: the last net under a lost hint */
+
+static ngx_msec_t
+ngx_http_push_delivery_check_in(ngx_http_push_conn_t *ws)
+{
+    ngx_msec_t  interval;
+
+    interval = ws->conf->resync_interval;
+
+    return interval - interval / 5 + ngx_random() % (interval * 2 / 5 + 1);
+}
+
+
+/* --- messages ------------------------------------------------------------ */
+
+struct push_lines_answer
+ngx_http_push_delivery_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
+    ngx_http_push_delivery_message_t *m, ngx_uint_t answer)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  room;
+    ngx_http_push_msg_t        *msg;
+    struct push_delivery       *d;
+    enum push_delivery_verdict  verdict;
+
+    if (!ws->ready || ws->closing) {
+        return (struct push_lines_answer) { PUSH_LINES_NONE, 0 };
+    }
+
+    if (m->seq == 0 || ws->raw) {
+        return ngx_http_push_delivery_live(ws, log, m);
+    }
+
+    d = &ws->logs[log];
+
+    /* an expired one is asked for again, and the answer says void */
+    room = (m->expires == 0 || m->expires > (uint64_t) ngx_time())
+           && ngx_http_push_conn_room(ws, m->payload.len
+                                          + PUSH_FRAME_HEADER_MAX);
+
+    verdict = answer
+              ? push_delivery_message(d, m->seq, room, ngx_http_push_now())
+              : push_delivery_push(d, m->seq, room, ngx_http_push_now());
+
+    if (verdict != PUSH_DELIVERY_WRITE) {
+        if (verdict == PUSH_DELIVERY_GAP || verdict == PUSH_DELIVERY_SLOW) {
+            ngx_http_push_count(messages_forgotten);
+        }
+
+        return ngx_http_push_delivery_reply(verdict);
+    }
+
+    msg = ngx_http_push_delivery_frame(ws, m);
+    rc = msg ? ngx_http_push_conn_send(ws, msg, 1) : NGX_ERROR;
+
+    if (rc == NGX_ERROR || rc == NGX_DECLINED) {
+        /* it is counted as sent: only a new connection mends that */
+        ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
+        return (struct push_lines_answer) { PUSH_LINES_GAP, 0 };
+    }
+
+    ngx_http_push_count(messages_out);
+    ws->messages++;
+
+    ngx_http_push_conn_wake_at(ws, d->since_ms + PUSH_DELIVERY_SLOW_MS);
+
+    return ngx_http_push_delivery_sent(rc);
+}
+
+
+/* Ephemeral messages and raw connections: now or never. */
+
+static struct push_lines_answer
+ngx_http_push_delivery_live(ngx_http_push_conn_t *ws, ngx_uint_t log,
+    ngx_http_push_delivery_message_t *m)
+{
+    ngx_int_t             rc;
+    ngx_http_push_msg_t  *msg;
+
+    if (m->seq && m->seq <= ws->logs[log].sent) {
+        return (struct push_lines_answer) { PUSH_LINES_OK, 1 };
+    }
+
+    if ((m->expires && m->expires <= (uint64_t) ngx_time())
+        || !ngx_http_push_conn_room(ws, m->payload.len
+                                        + PUSH_FRAME_HEADER_MAX))
+    {
+        ngx_http_push_count(messages_dropped);
+        return (struct push_lines_answer) { PUSH_LINES_SLOW, 0 };
+    }
+
+    msg = ngx_http_push_delivery_frame(ws, m);
+    rc = msg ? ngx_http_push_conn_send(ws, msg, 0) : NGX_ERROR;
+
+    if (rc == NGX_ERROR || rc == NGX_DECLINED) {
+        ngx_http_push_count(messages_dropped);
+        return (struct push_lines_answer) { PUSH_LINES_SLOW, 0 };
+    }
+
+    if (m->seq) {
+        ws->logs[log].sent = m->seq;
+        ws->logs[log].acked = m->seq;
+    }
+
+    ngx_http_push_count(messages_out);
+    ws->messages++;
+
+    return ngx_http_push_delivery_sent(rc);
+}
+
+
+/* One copy a worker, however many connections share it. */
+
+static ngx_http_push_msg_t *
+ngx_http_push_delivery_frame(ngx_http_push_conn_t *ws,
+    ngx_http_push_delivery_message_t *m)
+{
+    if (ws->raw) {
+        if (m->raw == NULL) {
+            m->raw = ngx_http_push_msg_raw((u_char *) m->payload.data,
+                                           m->payload.len, m->off);
+        }
+
+        return m->raw;
+    }
+
+    if (m->msg == NULL) {
+        m->msg = ngx_http_push_msg_text((u_char *) m->payload.data,
+                                        m->payload.len);
+    }
+
+    return m->msg;
+}
+
+
+void
+ngx_http_push_delivery_message_done(ngx_http_push_delivery_message_t *m)
+{
+    if (m->msg) {
+        ngx_http_push_msg_put(m->msg);
+        m->msg = NULL;
+    }
+
+    if (m->raw) {
+        ngx_http_push_msg_put(m->raw);
+        m->raw = NULL;
+    }
+}
+
+
+static struct push_lines_answer
+ngx_http_push_delivery_sent(ngx_int_t rc)
+{
+    return (struct push_lines_answer) {
+        rc == NGX_AGAIN ? PUSH_LINES_QUEUED : PUSH_LINES_OK, 1
+    };
+}
+
+
+static struct push_lines_answer
+ngx_http_push_delivery_reply(enum push_delivery_verdict verdict)
+{
+    switch (verdict) {
+
+    case PUSH_DELIVERY_WRITE:
+    case PUSH_DELIVERY_HAD:
+        return (struct push_lines_answer) { PUSH_LINES_OK, 1 };
+
+    case PUSH_DELIVERY_GAP:
+        return (struct push_lines_answer) { PUSH_LINES_GAP, 0 };
+
+    case PUSH_DELIVERY_SLOW:
+        return (struct push_lines_answer) { PUSH_LINES_SLOW, 0 };
+
+    default:
+        return (struct push_lines_answer) { PUSH_LINES_NONE, 0 };
+    }
+}
+
+
+const char *
+ngx_http_push_delivery_log(ngx_uint_t log)
+{
+    return log == NGX_HTTP_PUSH_OWN ? "user" : "all";
+}
+
+
+void
+ngx_http_push_delivery_epoch(struct push_str epoch)
+{
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+
+    if (epoch.len == w->epoch_len
+        && ngx_memcmp(epoch.data, w->epoch, epoch.len) == 0)
+    {
+        return;
+    }
+
+    if (epoch.len == 0 || epoch.len > PUSH_EPOCH_MAX) {
+        return;
+    }
+
+    if (w->epoch_len) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "push: the store's epoch changed from \"%*s\" to "
+                      "\"%*s\", clients are sent to resume",
+                      w->epoch_len, w->epoch, epoch.len, epoch.data);
+
+        ngx_http_push_ring_reset(w);
+        ngx_http_push_drain_epoch(w);
+    }
+
+    ngx_memcpy(w->epoch, epoch.data, epoch.len);
+    w->epoch_len = epoch.len;
+}
