@@ -9,7 +9,8 @@
  *
  * A request goes out while ASK is set, its time has come, and nothing holds
  * it: no credit, a full queue, or a void that waits for the last ack.  What
- * holds it is lifted by an ack or by room, which set the time anew.
+ * holds it is lifted by an ack or by room, which set the time anew.  So while
+ * want > sent, ASK or ASKING is always set.
  */
 
 #include "push_delivery.h"
@@ -282,15 +283,15 @@ push_delivery_resync(struct push_delivery *d, uint32_t now_ms)
 void
 push_delivery_reset(struct push_delivery *d)
 {
+    if (!(d->flags & PUSH_DELIVERY_FIRST)) {
+        return;
+    }
+
     d->sent = PUSH_DELIVERY_UNKNOWN;
     d->acked = PUSH_DELIVERY_UNKNOWN;
     d->want = PUSH_DELIVERY_UNKNOWN;
     d->flags &= (uint8_t) ~PUSH_DELIVERY_STOPPED;
     d->flags |= PUSH_DELIVERY_SYNC;
-
-    if (!(d->flags & PUSH_DELIVERY_ASKING)) {
-        d->flags |= PUSH_DELIVERY_ASK;      /* no answer: start again by one */
-    }
 }
 
 
@@ -419,16 +420,9 @@ push_delivery_released(struct push_delivery *d, bool was_held,
 {
     uint32_t  when_ms;
 
-    if ((d->flags & PUSH_DELIVERY_ASKING) || push_delivery_held(d)) {
-        return;
-    }
-
-    if (!(d->flags & PUSH_DELIVERY_ASK)) {
-
-        if (d->want > d->sent) {
-            push_delivery_ask(d, now_ms);
-        }
-
+    if ((d->flags & PUSH_DELIVERY_ASKING) || !(d->flags & PUSH_DELIVERY_ASK)
+        || push_delivery_held(d))
+    {
         return;
     }
 

@@ -129,7 +129,8 @@ void push_delivery_resync(struct push_delivery *d, uint32_t now_ms);
 
 /*
  * Reset (another epoch): forgets everything; the answer's begin sets where
- * delivery goes on.  The answer that brings it goes on.
+ * delivery goes on.  The answer that brings it goes on.  Only before the first
+ * begin (FIRST): a later one is of a late answer and does nothing.
  */
 void push_delivery_reset(struct push_delivery *d);
 
