@@ -220,6 +220,24 @@ push_delivery_tip(struct push_delivery *d, uint32_t rid, int64_t tip,
 }
 
 
+bool
+push_delivery_caught_up(struct push_delivery *d)
+{
+    if (d->sent != d->want
+        || (d->flags & (PUSH_DELIVERY_ASKING | PUSH_DELIVERY_FIRST))
+        || !(d->flags & PUSH_DELIVERY_SYNC))
+    {
+        return false;
+    }
+
+    d->flags &= (uint8_t) ~(PUSH_DELIVERY_ASK | PUSH_DELIVERY_FULL
+                            | PUSH_DELIVERY_SYNC);
+    d->backoff = 0;
+
+    return true;
+}
+
+
 enum push_delivery_verdict
 push_delivery_ack(struct push_delivery *d, int64_t seq, uint32_t now_ms)
 {

@@ -108,6 +108,14 @@ enum push_delivery_verdict push_delivery_tip(struct push_delivery *d,
     uint32_t rid, int64_t tip, uint32_t now_ms);
 
 /*
+ * Everything that is known of was written, from what the caller holds (a ring
+ * of recent messages), without an answer: true, and `synced` with seq = sent is
+ * to be written; a request that only gaps wanted is called off.  Not for logs
+ * that are checked by push_delivery_resync(): a check is called off as well.
+ */
+bool push_delivery_caught_up(struct push_delivery *d);
+
+/*
  * The client's ack.  HAD; BAD: above sent, or sent is not known yet; WRITE:
  * `acked` moved.
  */

@@ -385,8 +385,11 @@ ngx_http_push_delivery_resync(ngx_http_push_conn_t *ws, uint32_t at_ms)
         return;
     }
 
-    push_delivery_resync(&ws->logs[NGX_HTTP_PUSH_OWN], at_ms);
-    ngx_http_push_conn_wake_at(ws, at_ms);
+    /* the periodic check, brought forward: gaps meanwhile do not wait for it */
+    if (ngx_http_push_before(at_ms, ws->check_ms)) {
+        ws->check_ms = at_ms;
+        ngx_http_push_conn_wake_at(ws, at_ms);
+    }
 }
 
 
@@ -409,6 +412,7 @@ struct push_lines_answer
 ngx_http_push_delivery_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
     ngx_http_push_delivery_message_t *m, ngx_uint_t answer)
 {
+    uint32_t                    now;
     ngx_int_t                   rc;
     ngx_uint_t                  room;
     ngx_http_push_msg_t        *msg;
@@ -425,14 +429,19 @@ ngx_http_push_delivery_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
 
     d = &ws->logs[log];
 
-    /* an expired one is asked for again, and the answer says void */
-    room = (m->expires == 0 || m->expires > (uint64_t) ngx_time())
-           && ngx_http_push_conn_room(ws, m->payload.len
-                                          + PUSH_FRAME_HEADER_MAX);
+    now = ngx_http_push_now();
 
-    verdict = answer
-              ? push_delivery_message(d, m->seq, room, ngx_http_push_now())
-              : push_delivery_push(d, m->seq, room, ngx_http_push_now());
+    if (m->expires && m->expires <= (uint64_t) ngx_time()) {
+        /* it is asked for again, and the answer says void */
+        verdict = push_delivery_heard(d, m->seq, now);
+
+    } else {
+        room = ngx_http_push_conn_room(ws, m->payload.len
+                                           + PUSH_FRAME_HEADER_MAX);
+
+        verdict = answer ? push_delivery_message(d, m->seq, room, now)
+                         : push_delivery_push(d, m->seq, room, now);
+    }
 
     if (verdict != PUSH_DELIVERY_WRITE) {
         if (verdict == PUSH_DELIVERY_GAP || verdict == PUSH_DELIVERY_SLOW) {
@@ -566,6 +575,25 @@ ngx_http_push_delivery_reply(enum push_delivery_verdict verdict)
 
     default:
         return (struct push_lines_answer) { PUSH_LINES_NONE, 0 };
+    }
+}
+
+
+void
+ngx_http_push_delivery_synced(ngx_http_push_conn_t *ws, ngx_uint_t log)
+{
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+
+    if (ngx_http_push_conn_sendf(ws,
+            "{\"type\":\"synced\",\"log\":\"%s\",\"seq\":%L,"
+            "\"epoch\":\"%*s\"}",
+            ngx_http_push_delivery_log(log), ws->logs[log].sent,
+            w->epoch_len, w->epoch)
+        == NGX_ERROR)
+    {
+        ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
     }
 }
 

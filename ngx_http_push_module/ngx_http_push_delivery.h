@@ -60,6 +60,9 @@ struct push_lines_answer ngx_http_push_delivery_give(ngx_http_push_conn_t *ws,
 /* Puts what give() made. */
 void ngx_http_push_delivery_message_done(ngx_http_push_delivery_message_t *m);
 
+/* Writes `synced`: all that was stored in the log has been given. */
+void ngx_http_push_delivery_synced(ngx_http_push_conn_t *ws, ngx_uint_t log);
+
 /* The name of a log in client frames. */
 const char *ngx_http_push_delivery_log(ngx_uint_t log);
 

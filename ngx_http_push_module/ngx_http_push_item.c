@@ -473,9 +473,6 @@ ngx_http_push_item_tip(ngx_http_push_conn_t *ws,
 {
     ngx_int_t                   log;
     enum push_delivery_verdict  verdict;
-    ngx_http_push_worker_t     *w;
-
-    w = ngx_http_push_worker;
 
     log = ngx_http_push_item_log(ws, item->log);
     if (log == NGX_ERROR) {
@@ -489,16 +486,8 @@ ngx_http_push_item_tip(ngx_http_push_conn_t *ws,
         return ngx_http_push_item_none;
     }
 
-    if (verdict == PUSH_DELIVERY_WRITE
-        && ngx_http_push_conn_sendf(ws,
-               "{\"type\":\"synced\",\"log\":\"%s\",\"seq\":%L,"
-               "\"epoch\":\"%*s\"}",
-               ngx_http_push_delivery_log(log), ws->logs[log].sent,
-               w->epoch_len, w->epoch)
-           == NGX_ERROR)
-    {
-        ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
-        return ngx_http_push_item_ok;
+    if (verdict == PUSH_DELIVERY_WRITE) {
+        ngx_http_push_delivery_synced(ws, log);
     }
 
     ngx_http_push_delivery_ask(ws);

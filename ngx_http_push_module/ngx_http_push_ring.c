@@ -544,8 +544,7 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
             || (!ws->raw && m->expires
                 && m->expires <= (uint64_t) ngx_time()))
         {
-            (void) push_delivery_push(d, ring->d.sent, 0,
-                                      ngx_http_push_now());
+            (void) push_delivery_heard(d, ring->d.sent, ngx_http_push_now());
             return NGX_DECLINED;
         }
 
@@ -563,6 +562,10 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
 
             d->sent = d->acked = next;          /* dropped, it was its chance */
         }
+    }
+
+    if (!ws->raw && push_delivery_caught_up(d)) {
+        ngx_http_push_delivery_synced(ws, NGX_HTTP_PUSH_ALL);
     }
 
     return NGX_OK;

@@ -523,6 +523,38 @@ test_heard_of(void **state)
 }
 
 
+/* A worker's ring gave what a full window had held back: nobody asks. */
+static void
+test_caught_up(void **state)
+{
+    uint32_t              now = 1000;
+    struct push_delivery  d = live(0, 2, now);
+
+    (void) state;
+
+    assert_false(push_delivery_caught_up(&d));      /* nothing was owed */
+
+    expect(push(1), WRITE);
+    expect(push(2), WRITE);
+    expect(push(3), SLOW);
+    assert_false(push_delivery_caught_up(&d));
+    expect(ack(2), WRITE);
+    assert_true(due());
+    expect(push(3), WRITE);
+    assert_true(push_delivery_caught_up(&d));
+    assert_false(due());
+    assert_int_equal(wait_of(&d, now), -1);
+    assert_false(push_delivery_caught_up(&d));      /* said once */
+
+    /* not while a request is out, nor before the first answer */
+    expect(push(6), GAP);
+    asked(9);
+    assert_false(push_delivery_caught_up(&d));
+    push_delivery_init(&d, 3, 2, now);
+    assert_false(push_delivery_caught_up(&d));
+}
+
+
 static void
 test_slow(void **state)
 {
@@ -569,6 +601,7 @@ main(void)
         cmocka_unit_test(test_trigger_without_credit),
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_heard_of),
+        cmocka_unit_test(test_caught_up),
         cmocka_unit_test(test_slow),
     };
 
