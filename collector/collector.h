@@ -20,79 +20,102 @@
 #ifndef COLLECTOR_H
 #define COLLECTOR_H
 
+#include "daemon.h"
+#include "metrics.h"
 #include "push.h"
 #include "store.h"
 
-struct event_base;
-struct daemon;
 struct http_server;
 struct http_client;
 struct redis;
+struct event;
 struct collector_keys;
 struct collector_append;
 struct collector_hand_over;
 struct collector_resync;
 struct collector_cursors;
 
-/* The file collector.conf; texts end with a NUL and live as long as this. */
+/* The file collector.conf; the rows are in collector_conf.c. */
 struct collector_conf {
-    const char  *listen;            /* "127.0.0.1:7718" */
-    const char  *redis;             /* URL */
-    const char  *node;              /* this collector's name: a legal name */
-    const char  *store;             /* "sqlite:/path/push.db" */
-    const char  *api_keys;          /* file, mode 0600 */
-    const char  *secret_file;       /* Push-Secret of /dispatch */
-    const char **dispatchers;       /* URLs without a path, at least one */
-    size_t       dispatcher_count;
-    size_t       queue_messages;    /* of the store */
-    size_t       queue_bytes;
-    size_t       hand_over_bytes;   /* memory of hand_over */
+    struct daemon_conf  daemon;
+    char               *redis;              /* URL */
+    char               *node;               /* this collector: a legal name */
+    char               *store;              /* "sqlite:/path/push.db" */
+    char               *api_keys;           /* file, mode 0600 */
+    char               *secret_file;        /* Push-Secret of /dispatch */
+    struct conf_list    dispatchers;        /* URLs, at least one */
+    int64_t             queue_messages;     /* of the store */
+    int64_t             queue_bytes;
+    int64_t             hand_over_bytes;    /* memory of hand_over */
 };
 
-/* X(field, help): each is counted on the loop thread, as push_collector_... */
+/*
+ * X(field, name, labels, help): metrics.h; counted on the loop thread.
+ */
 #define COLLECTOR_COUNTERS(X)                                                 \
-    X(publish_requests,     "publish requests, a batch is one")               \
-    X(publish_messages,     "messages of publish requests")                   \
-    X(publish_stored,       "messages answered 201")                          \
-    X(publish_duplicates,   "messages answered as duplicates")                \
-    X(publish_conflicts,    "messages refused: same key, other data")         \
-    X(publish_refused,      "messages refused: wrong")                        \
-    X(publish_full,         "messages refused: a queue is full")              \
-    X(publish_unknown,      "messages whose outcome is not known")            \
-    X(publish_ephemeral,    "ephemeral messages")                             \
-    X(publish_unauthorized, "requests without a right API key")               \
-    X(hand_over_items,      "items given to a dispatcher")                    \
-    X(hand_over_bodies,     "dispatch bodies sent")                           \
-    X(hand_over_retries,    "items sent again")                               \
-    X(hand_over_dropped,    "items dropped, owed as a resync")                \
-    X(hand_over_lost,       "ephemeral items dropped")                        \
-    X(hand_over_errors,     "dispatch bodies without a good answer")          \
-    X(hand_over_repaired,   "items handed over again after a crash")          \
-    X(resync_requests,      "resync requests read")                           \
-    X(resync_overdue,       "resync requests skipped: overdue")               \
-    X(resync_bad,           "resync requests refused: wrong fields")          \
-    X(resync_messages,      "messages of resync answers")                     \
-    X(acks_read,            "acks read")                                      \
-    X(acks_dropped,         "acks of another epoch or above the tip")         \
-    X(acks_bad,             "ack entries refused: wrong fields")
+    X(publish_requests, "push_collector_publish_requests_total",              \
+      "", "Publish requests, a batch is one.")                                \
+    X(publish_stored, "push_collector_publish_messages_total",                \
+      "result=\"stored\"", "Messages of publish requests.")                   \
+    X(publish_duplicates, "push_collector_publish_messages_total",            \
+      "result=\"duplicate\"", "Messages of publish requests.")                \
+    X(publish_ephemeral, "push_collector_publish_messages_total",             \
+      "result=\"ephemeral\"", "Messages of publish requests.")                \
+    X(publish_conflicts, "push_collector_publish_messages_total",             \
+      "result=\"conflict\"", "Messages of publish requests.")                 \
+    X(publish_wrong, "push_collector_publish_messages_total",                 \
+      "result=\"wrong\"", "Messages of publish requests.")                    \
+    X(publish_full, "push_collector_publish_messages_total",                  \
+      "result=\"full\"", "Messages of publish requests.")                     \
+    X(publish_refused, "push_collector_publish_messages_total",               \
+      "result=\"refused\"", "Messages of publish requests.")                  \
+    X(publish_unknown, "push_collector_publish_messages_total",               \
+      "result=\"unknown\"", "Messages of publish requests.")                  \
+    X(unauthorized, "push_collector_unauthorized_total",                      \
+      "", "Requests without a right API key.")                                \
+    X(hand_over_items, "push_collector_hand_over_items_total",                \
+      "", "Items given to a dispatcher.")                                     \
+    X(hand_over_bodies, "push_collector_hand_over_bodies_total",              \
+      "", "Dispatch bodies sent.")                                            \
+    X(hand_over_retries, "push_collector_hand_over_retries_total",            \
+      "", "Items sent again.")                                                \
+    X(hand_over_dropped, "push_collector_hand_over_dropped_total",            \
+      "", "Items dropped, owed as a resync.")                                 \
+    X(hand_over_lost, "push_collector_hand_over_lost_total",                  \
+      "", "Ephemeral items dropped.")                                         \
+    X(hand_over_errors, "push_collector_hand_over_errors_total",              \
+      "", "Dispatch bodies without a good answer.")                           \
+    X(hand_over_repaired, "push_collector_hand_over_repaired_total",          \
+      "", "Items handed over again after a crash.")                           \
+    X(resync_requests, "push_collector_resync_requests_total",                \
+      "", "Resync requests read.")                                            \
+    X(resync_overdue, "push_collector_resync_overdue_total",                  \
+      "", "Resync requests skipped: overdue.")                                \
+    X(resync_bad, "push_collector_resync_bad_total",                          \
+      "", "Resync requests refused: wrong fields.")                           \
+    X(resync_messages, "push_collector_resync_messages_total",                \
+      "", "Messages of resync answers.")                                      \
+    X(acks_read, "push_collector_acks_read_total",                            \
+      "", "Acks read.")                                                       \
+    X(acks_dropped, "push_collector_acks_dropped_total",                      \
+      "", "Acks of another epoch or above the tip.")                          \
+    X(acks_bad, "push_collector_acks_bad_total",                              \
+      "", "Ack entries refused: wrong fields.")
 
-struct collector_counters {
-#define X(field, help)  uint64_t field;
-    COLLECTOR_COUNTERS(X)
-#undef X
-};
+struct collector_counters { COLLECTOR_COUNTERS(METRICS_FIELD) };
 
 struct collector {
     struct collector_conf       conf;
     struct collector_counters   counters;
-    bool                        draining;   /* TERM came: take nothing new */
+    struct event_base          *base;       /* the daemon's */
+    struct log                 *log;        /* the daemon's */
 
     /* in the order of creation; destroyed in the reverse */
-    struct daemon              *daemon;
-    struct event_base          *base;       /* the daemon's */
+    struct daemon               daemon;
+    struct metrics             *metrics;
     struct store               *store;      /* store_run() is hooked to base */
-    struct redis               *redis;      /* commands; a blocking XREADGROUP
-                                               makes a connection of its own */
+    struct event               *store_event;
+    struct redis               *redis;      /* commands, clock */
     struct http_client         *client;
     struct collector_keys      *keys;
     struct collector_hand_over *hand_over;
@@ -116,23 +139,9 @@ struct collector_message {
 };
 
 /*
- * The parts; each has a header of its own with these and its promises.
- * create: PUSH_OK and c-><part> set, or PUSH_ERROR and a text for the log.
- * destroy: NULL is fine.  idle: nothing is under way (for the drain).
- *
- *     int  collector_hand_over_create(struct collector *c, char *error,
- *              size_t size);
- *              looks at store_info(): repairs what was not handed over; puts
- *              the mark each second
- *     void collector_hand_over_add(struct collector *c,
- *              const struct collector_message *messages, size_t count);
- *              in the order of commits; copies; never refuses
- *     bool collector_hand_over_idle(const struct collector *c);
- *     int  collector_hand_over_reload(struct collector *c);   conf is new
- *     void collector_hand_over_destroy(struct collector *c);
- *
- *     int  collector_resync_create(c, error, size);  _idle, _destroy
- *     int  collector_cursors_create(c, error, size); _idle, _destroy
+ * The parts have headers of their own.  create: PUSH_OK and c-><part> is set,
+ * or PUSH_ERROR and a text.  destroy: NULL is fine.  idle: nothing is under
+ * way, for the drain.
  */
 
 #endif

@@ -162,7 +162,10 @@ struct store_append {
     struct store_request  r;
     struct store_message *messages;
     size_t                count;    /* 1 to STORE_APPEND_MAX */
-    size_t                committed;    /* the store's: how far it is */
+
+    /* the store's */
+    size_t                committed;    /* how far it is */
+    size_t                bytes;        /* in queue_bytes */
 };
 
 int store_append(struct store *store, struct store_append *a);
