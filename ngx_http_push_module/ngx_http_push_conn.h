@@ -12,6 +12,10 @@
 
 #include "ngx_http_push_module.h"
 
+/* init_process: queues, scratch, wheel; exit_process: all go at once. */
+ngx_int_t ngx_http_push_conn_init(ngx_http_push_worker_t *w);
+void ngx_http_push_conn_destroy(ngx_http_push_worker_t *w);
+
 /*
  * Before the 101, inside the request: memory for the connection and its user,
  * freed by ngx_http_push_conn_discard() if the handshake ends otherwise.

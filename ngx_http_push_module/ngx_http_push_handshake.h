@@ -12,6 +12,9 @@
 
 #include "ngx_http_push_module.h"
 
+/* preconfiguration: $push_user and $push_conn, for the access log */
+ngx_int_t ngx_http_push_handshake_variables(ngx_conf_t *cf);
+
 /* content handler of a push_websocket location */
 ngx_int_t ngx_http_push_handshake(ngx_http_request_t *r);
 /* rewrite phase: cuts the arguments off r->request_line, so that no token

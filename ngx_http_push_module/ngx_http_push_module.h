@@ -40,6 +40,7 @@ typedef struct ngx_http_push_conn_s    ngx_http_push_conn_t;
 typedef struct ngx_http_push_user_s    ngx_http_push_user_t;
 typedef struct ngx_http_push_msg_s     ngx_http_push_msg_t;
 typedef struct ngx_http_push_ring_s    ngx_http_push_ring_t;
+typedef struct ngx_http_push_fan_out_s ngx_http_push_fan_out_t;
 typedef struct ngx_http_push_table_s   ngx_http_push_table_t;
 typedef struct ngx_http_push_wheel_s   ngx_http_push_wheel_t;
 typedef struct ngx_http_push_slab_s    ngx_http_push_slab_t;
@@ -115,6 +116,8 @@ typedef struct {
     ngx_str_t                   node;           /* push_node NAME */
     ngx_str_t                   deliver;        /* push_node ... deliver=URL */
     ngx_str_t                   redis_url;      /* for messages: no password */
+    ngx_str_t                   redis_file;     /* where push_redis stands */
+    ngx_uint_t                  redis_line;
     ngx_url_t                   redis;          /* resolved at configuration */
     ngx_str_t                   redis_user;
     ngx_str_t                   redis_password;
@@ -269,6 +272,7 @@ typedef struct {
     ngx_http_push_inbox_t      *inbox;
     ngx_http_push_binding_t    *binding;
     ngx_http_push_ring_t       *all;            /* shared log `all` */
+    ngx_http_push_fan_out_t    *fan_out;
     ngx_http_push_drain_t      *drain;
 
     ngx_queue_t                 dirty;          /* connections with frames to

@@ -1,0 +1,27 @@
+/*
+ * ngx_http_push_conf: directives that say more than a number
+ *
+ * in:   their words; out: main and location conf, or a sentence that nginx
+ *       prints with file and line.  owns: nothing
+ */
+
+#ifndef NGX_HTTP_PUSH_CONF_H
+#define NGX_HTTP_PUSH_CONF_H
+
+#include "ngx_http_push_module.h"
+
+/* push_node NAME [deliver=URL] */
+char *ngx_http_push_conf_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* push_redis redis://[[user]:password@]host[:port][/db] or unix:/path */
+char *ngx_http_push_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+/* push_secret_file PATH: one or two lines, read here */
+char *ngx_http_push_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* push_origins ORIGIN... */
+char *ngx_http_push_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* push_send_queue COUNT SIZE */
+char *ngx_http_push_conf_send_queue(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+#endif
