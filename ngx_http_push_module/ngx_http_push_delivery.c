@@ -534,6 +534,27 @@ ngx_http_push_delivery_frame(ngx_http_push_conn_t *ws,
 }
 
 
+ngx_int_t
+ngx_http_push_delivery_message_copy(ngx_http_push_delivery_message_t *m,
+    const struct push_lines_item *item)
+{
+    m->msg = ngx_http_push_msg_text((u_char *) item->payload.data,
+                                    item->payload.len);
+    if (m->msg == NULL) {
+        return NGX_ERROR;
+    }
+
+    m->payload.data = (char *) m->msg->frame + m->msg->len - item->payload.len;
+    m->payload.len = item->payload.len;
+    m->off = item->off;
+    m->seq = item->seq;
+    m->expires = item->expires;
+    m->raw = NULL;
+
+    return NGX_OK;
+}
+
+
 void
 ngx_http_push_delivery_message_done(ngx_http_push_delivery_message_t *m)
 {

@@ -57,7 +57,13 @@ typedef struct {
  */
 struct push_lines_answer ngx_http_push_delivery_give(ngx_http_push_conn_t *ws,
     ngx_uint_t log, ngx_http_push_delivery_message_t *m, ngx_uint_t answer);
-/* Puts what give() made. */
+/*
+ * A message that outlives the item's body: its payload is that of its own
+ * frame.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_push_delivery_message_copy(
+    ngx_http_push_delivery_message_t *m, const struct push_lines_item *item);
+/* Puts the frames. */
 void ngx_http_push_delivery_message_done(ngx_http_push_delivery_message_t *m);
 
 /* Writes `synced`: all that was stored in the log has been given. */

@@ -9,10 +9,11 @@
  */
 
 #include "ngx_http_push_item.h"
+#include "ngx_http_push_answer.h"
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
-#include "ngx_http_push_msg.h"
+#include "ngx_http_push_fan_out.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_table.h"
 
@@ -36,25 +37,6 @@ static ngx_http_push_answer_t ngx_http_push_item_resync(
 static ngx_http_push_answer_t ngx_http_push_item_check(
     const struct push_lines_item *item);
 
-static ngx_http_push_answer_t ngx_http_push_item_begin(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_message(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_void(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_tip(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_reset(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_close(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_extend(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-static ngx_http_push_answer_t ngx_http_push_item_sent(
-    ngx_http_push_conn_t *ws, const struct push_lines_item *item);
-
-static ngx_int_t ngx_http_push_item_log(ngx_http_push_conn_t *ws,
-    struct push_str log);
 static void ngx_http_push_item_resync_one(ngx_http_push_conn_t *ws,
     void *data);
 
@@ -66,19 +48,19 @@ static const struct {
 } ngx_http_push_item_verbs[PUSH_LINES_VERB_COUNT] = {
     [PUSH_LINES_USER]   = { ngx_http_push_item_user, NULL },
     [PUSH_LINES_ALL]    = { ngx_http_push_ring_item, NULL },
-    [PUSH_LINES_BEGIN]  = { ngx_http_push_ring_item, ngx_http_push_item_begin },
+    [PUSH_LINES_BEGIN]  = { ngx_http_push_ring_item, ngx_http_push_answer_begin },
     [PUSH_LINES_CONN]   = { ngx_http_push_ring_item,
-                            ngx_http_push_item_message },
-    [PUSH_LINES_VOID]   = { ngx_http_push_ring_item, ngx_http_push_item_void },
-    [PUSH_LINES_TIP]    = { ngx_http_push_ring_item, ngx_http_push_item_tip },
-    [PUSH_LINES_RESET]  = { NULL, ngx_http_push_item_reset },
-    [PUSH_LINES_CLOSE]  = { NULL, ngx_http_push_item_close },
+                            ngx_http_push_answer_message },
+    [PUSH_LINES_VOID]   = { ngx_http_push_ring_item, ngx_http_push_answer_void },
+    [PUSH_LINES_TIP]    = { ngx_http_push_ring_item, ngx_http_push_answer_tip },
+    [PUSH_LINES_RESET]  = { NULL, ngx_http_push_answer_reset },
+    [PUSH_LINES_CLOSE]  = { NULL, ngx_http_push_answer_close },
     [PUSH_LINES_KICK]   = { ngx_http_push_item_kick, NULL },
-    [PUSH_LINES_EXTEND] = { NULL, ngx_http_push_item_extend },
-    [PUSH_LINES_SENT]   = { NULL, ngx_http_push_item_sent },
+    [PUSH_LINES_EXTEND] = { NULL, ngx_http_push_answer_extend },
+    [PUSH_LINES_SENT]   = { NULL, ngx_http_push_answer_sent },
     [PUSH_LINES_RESYNC] = { ngx_http_push_item_resync, NULL },
     [PUSH_LINES_CHECK]  = { ngx_http_push_item_check, NULL },
-    [PUSH_LINES_PACE]   = { ngx_http_push_ring_item, NULL }
+    [PUSH_LINES_PACE]   = { ngx_http_push_fan_out_pace, NULL }
 };
 
 #define ngx_http_push_item_none  ((ngx_http_push_answer_t)                    \
@@ -363,275 +345,4 @@ ngx_http_push_item_resync_one(ngx_http_push_conn_t *ws, void *data)
     ngx_http_push_delivery_resync(ws, at);
 
     push_lines_answer_add(&r->answer, ngx_http_push_item_ok);
-}
-
-
-/* --- by connection: answers to its requests ------------------------------ */
-
-static ngx_http_push_answer_t
-ngx_http_push_item_begin(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    ngx_int_t  log;
-
-    log = ngx_http_push_item_log(ws, item->log);
-
-    if (log == NGX_ERROR
-        || push_delivery_begin(&ws->logs[log], item->rid, item->seq)
-           == PUSH_DELIVERY_SKIP)
-    {
-        return ngx_http_push_item_none;
-    }
-
-    /* the collector has compared it; from here on the edge's own counts */
-    if (ws->epoch) {
-        ngx_free(ws->epoch);
-        ws->epoch = NULL;
-    }
-
-    return ngx_http_push_item_ok;
-}
-
-
-static ngx_http_push_answer_t
-ngx_http_push_item_message(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    ngx_int_t                         log;
-    ngx_http_push_answer_t            answer;
-    ngx_http_push_delivery_message_t  m;
-
-    log = ngx_http_push_item_log(ws, item->log);
-    if (log == NGX_ERROR || item->seq == 0) {
-        return ngx_http_push_item_none;
-    }
-
-    m.payload = item->payload;
-    m.off = item->off;
-    m.seq = item->seq;
-    m.expires = item->expires;
-    m.msg = NULL;
-    m.raw = NULL;
-
-    answer = ngx_http_push_delivery_give(ws, log, &m, 1);
-
-    if (answer.reply == PUSH_LINES_GAP || answer.reply == PUSH_LINES_SLOW) {
-        ngx_http_push_delivery_ask(ws);
-    }
-
-    ngx_http_push_delivery_message_done(&m);
-
-    return answer;
-}
-
-
-static ngx_http_push_answer_t
-ngx_http_push_item_void(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    int64_t    from;
-    ngx_int_t  log;
-
-    log = ngx_http_push_item_log(ws, item->log);
-    if (log == NGX_ERROR) {
-        return ngx_http_push_item_none;
-    }
-
-    from = item->seq;
-
-    switch (push_delivery_void(&ws->logs[log], &from, item->to,
-                               ngx_http_push_now()))
-    {
-    case PUSH_DELIVERY_WRITE:
-        if (ngx_http_push_conn_sendf(ws,
-                "{\"type\":\"void\",\"log\":\"%s\",\"from\":%L,\"to\":%L,"
-                "\"why\":\"%*s\"}",
-                ngx_http_push_delivery_log(log), from, item->to,
-                item->why.len, item->why.data)
-            == NGX_ERROR)
-        {
-            ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
-        }
-
-        return ngx_http_push_item_ok;
-
-    case PUSH_DELIVERY_HAD:
-        return ngx_http_push_item_ok;
-
-    case PUSH_DELIVERY_GAP:
-        return (ngx_http_push_answer_t) { PUSH_LINES_GAP, 0 };
-
-    default:
-        return ngx_http_push_item_none;
-    }
-}
-
-
-static ngx_http_push_answer_t
-ngx_http_push_item_tip(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    ngx_int_t                   log;
-    enum push_delivery_verdict  verdict;
-
-    log = ngx_http_push_item_log(ws, item->log);
-    if (log == NGX_ERROR) {
-        return ngx_http_push_item_none;
-    }
-
-    verdict = push_delivery_tip(&ws->logs[log], item->rid, item->seq,
-                                ngx_http_push_now());
-
-    if (verdict == PUSH_DELIVERY_SKIP) {
-        return ngx_http_push_item_none;
-    }
-
-    if (verdict == PUSH_DELIVERY_WRITE) {
-        ngx_http_push_delivery_synced(ws, log);
-    }
-
-    ngx_http_push_delivery_ask(ws);
-
-    return ngx_http_push_item_ok;
-}
-
-
-static ngx_http_push_answer_t
-ngx_http_push_item_reset(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    ngx_uint_t            i;
-    ngx_http_push_msg_t  *msg;
-
-    if (ws->raw) {
-        return ngx_http_push_item_none;
-    }
-
-    /* WIRES section 2: only before a log's first message */
-
-    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
-        if (!(ws->logs[i].flags & PUSH_DELIVERY_FIRST)) {
-            return ngx_http_push_item_none;
-        }
-    }
-
-    msg = ngx_http_push_msg_text((u_char *) item->payload.data,
-                                 item->payload.len);
-
-    if (msg == NULL || ngx_http_push_conn_send(ws, msg, 1) == NGX_ERROR) {
-        ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
-
-    } else {
-        for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
-            push_delivery_reset(&ws->logs[i]);
-        }
-    }
-
-    if (msg) {
-        ngx_http_push_msg_put(msg);
-    }
-
-    return ngx_http_push_item_ok;
-}
-
-
-/* --- by connection: what auth, collector and dispatcher want of it ------- */
-
-static ngx_http_push_answer_t
-ngx_http_push_item_close(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    ngx_uint_t  reason;
-
-    for (reason = 0; reason < PUSH_CLOSE_COUNT; reason++) {
-        if (push_close_code(reason) == item->code) {
-            break;
-        }
-    }
-
-    if (reason == PUSH_CLOSE_COUNT) {
-        reason = PUSH_CLOSE_KICKED;
-    }
-
-    ngx_http_push_conn_close(ws, reason, item->code, item->payload.data,
-                             item->payload.len);
-
-    return ngx_http_push_item_ok;
-}
-
-
-static ngx_http_push_answer_t
-ngx_http_push_item_extend(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    size_t  len;
-    char    error[512];
-
-    if (ws->raw) {
-        return ngx_http_push_item_none;
-    }
-
-    if (item->expires) {
-        ws->expires = (uint32_t) ngx_min(item->expires, UINT32_MAX);
-
-        (void) ngx_http_push_conn_sendf(ws,
-            "{\"type\":\"token\",\"expires\":%uL}", item->expires);
-
-        return ngx_http_push_item_ok;
-    }
-
-    len = push_json_quote(error, sizeof(error), item->payload);
-    if (len > sizeof(error)) {
-        len = push_json_quote(error, sizeof(error), PUSH_STR("refused"));
-    }
-
-    (void) ngx_http_push_conn_sendf(ws, "{\"type\":\"token\",\"error\":%*s}",
-                                    len, error);
-
-    return ngx_http_push_item_ok;
-}
-
-
-static ngx_http_push_answer_t
-ngx_http_push_item_sent(ngx_http_push_conn_t *ws,
-    const struct push_lines_item *item)
-{
-    if (ws->raw || !push_key_valid(item->payload)) {
-        return ngx_http_push_item_none;
-    }
-
-    (void) ngx_http_push_conn_sendf(ws, "{\"type\":\"sent\",\"id\":\"%*s\"}",
-                                    item->payload.len, item->payload.data);
-
-    return ngx_http_push_item_ok;
-}
-
-
-/*
- * The place of the log's state.  A late answer must never reach another user:
- * the uid is compared, not only the connection (WIRES section 1).
- */
-
-static ngx_int_t
-ngx_http_push_item_log(ngx_http_push_conn_t *ws, struct push_str log)
-{
-    struct push_str     name;
-    enum push_log_kind  kind;
-
-    if (ws->raw || push_log_parse(log, &kind, &name) != PUSH_OK) {
-        return NGX_ERROR;
-    }
-
-    if (kind == PUSH_LOG_ALL) {
-        return NGX_HTTP_PUSH_ALL;
-    }
-
-    if (kind == PUSH_LOG_USER
-        && name.len == ws->user->len
-        && ngx_memcmp(name.data, ws->user->name, name.len) == 0)
-    {
-        return NGX_HTTP_PUSH_OWN;
-    }
-
-    return NGX_ERROR;
 }

@@ -1,36 +1,23 @@
 /*
  * ngx_http_push_ring: last messages of the shared log `all`, one copy a worker
  *
- *     item all, answer to index 0 --> | 17 | 18 | 19 | --slices--> connections
+ *     item all, answer to index 0 --> | 17 | 18 | 19 | --fan_out--> connections
  *
  * in:   items of push_lines; out: answers, messages given to connections
  * owns: the ring (push_ring_size bytes, 1024 messages), the worker's own
- *       delivery state of the log, the fan-out under way
+ *       delivery state of the log
  */
 
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
-#include "ngx_http_push_msg.h"
-#include "ngx_http_push_table.h"
+#include "ngx_http_push_fan_out.h"
 
-
-/* A slice ends after as many connections or this long, whichever is first. */
-#define NGX_HTTP_PUSH_SLICE_CONNS   256
-#define NGX_HTTP_PUSH_SLICE_STEP    32          /* between looks at the clock */
-#define NGX_HTTP_PUSH_SLICE_US      2000
-#define NGX_HTTP_PUSH_PACE_MS       20          /* between paced slices */
 
 /* The ring was not looked at for so long: hints may have gone elsewhere. */
 #define NGX_HTTP_PUSH_RING_IDLE_MS  1000
 #define NGX_HTTP_PUSH_RING_CHECK_MS 300000      /* +- 20 % */
-
-
-typedef struct {
-    ngx_queue_t                       link;
-    ngx_http_push_delivery_message_t  m;
-} ngx_http_push_ring_ephemeral_t;
 
 
 struct ngx_http_push_ring_s {
@@ -39,17 +26,8 @@ struct ngx_http_push_ring_s {
     size_t                            bytes;
     uint32_t                          tick_ms;
     uint32_t                          check_ms;
-    ngx_uint_t                        pace;     /* frames/s, 0: none */
-
-    ngx_event_t                       slice;    /* posted, or timed by pace */
-    ngx_queue_t                       ephemerals;
-    ngx_uint_t                        nephemerals;
-    ngx_http_push_ring_ephemeral_t   *now;      /* this walk gives it; or NULL */
-    ngx_uint_t                        cursor;
 
     unsigned                          started:1;
-    unsigned                          walking:1;
-    unsigned                          again:1;  /* appended behind the walk */
 
     /* seq % NGX_HTTP_PUSH_RING_MESSAGES; tail .. d.sent are filled */
     ngx_http_push_delivery_message_t  messages[NGX_HTTP_PUSH_RING_MESSAGES];
@@ -59,19 +37,10 @@ struct ngx_http_push_ring_s {
 static struct push_lines_answer ngx_http_push_ring_message(
     ngx_http_push_ring_t *ring, const struct push_lines_item *item,
     ngx_uint_t answer);
-static struct push_lines_answer ngx_http_push_ring_ephemeral(
-    ngx_http_push_ring_t *ring, const struct push_lines_item *item);
 static void ngx_http_push_ring_ask(ngx_http_push_ring_t *ring);
 static ngx_int_t ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
     const struct push_lines_item *item);
 static void ngx_http_push_ring_clear(ngx_http_push_ring_t *ring);
-static ngx_int_t ngx_http_push_ring_copy(ngx_http_push_delivery_message_t *m,
-    const struct push_lines_item *item);
-static void ngx_http_push_ring_fan_out(ngx_http_push_ring_t *ring);
-static void ngx_http_push_ring_slice(ngx_event_t *ev);
-static ngx_uint_t ngx_http_push_ring_walk(ngx_http_push_ring_t *ring,
-    ngx_uint_t max);
-static void ngx_http_push_ring_visit(ngx_http_push_conn_t *ws, void *data);
 
 
 ngx_int_t
@@ -84,13 +53,6 @@ ngx_http_push_ring_init(ngx_http_push_worker_t *w)
         return NGX_ERROR;
     }
 
-    ngx_queue_init(&ring->ephemerals);
-
-    ring->slice.handler = ngx_http_push_ring_slice;
-    ring->slice.data = ring;
-    ring->slice.log = ngx_cycle->log;
-    ring->slice.cancelable = 1;
-
     w->all = ring;
 
     return NGX_OK;
@@ -100,43 +62,16 @@ ngx_http_push_ring_init(ngx_http_push_worker_t *w)
 void
 ngx_http_push_ring_destroy(ngx_http_push_worker_t *w)
 {
-    ngx_queue_t                     *q;
-    ngx_http_push_ring_t            *ring;
-    ngx_http_push_ring_ephemeral_t  *e;
-
-    ring = w->all;
-    if (ring == NULL) {
+    if (w->all == NULL) {
         return;
     }
 
+    if (w->all->started) {
+        ngx_http_push_ring_clear(w->all);
+    }
+
+    ngx_free(w->all);
     w->all = NULL;
-
-    if (ring->slice.posted) {
-        ngx_delete_posted_event(&ring->slice);
-    }
-
-    if (ring->slice.timer_set) {
-        ngx_del_timer(&ring->slice);
-    }
-
-    if (ring->now) {
-        ngx_http_push_delivery_message_done(&ring->now->m);
-        ngx_free(ring->now);
-    }
-
-    while (!ngx_queue_empty(&ring->ephemerals)) {
-        q = ngx_queue_head(&ring->ephemerals);
-        ngx_queue_remove(q);
-        e = ngx_queue_data(q, ngx_http_push_ring_ephemeral_t, link);
-        ngx_http_push_delivery_message_done(&e->m);
-        ngx_free(e);
-    }
-
-    if (ring->started) {
-        ngx_http_push_ring_clear(ring);
-    }
-
-    ngx_free(ring);
 }
 
 
@@ -161,17 +96,12 @@ ngx_http_push_ring_item(const struct push_lines_item *item)
     none.reply = PUSH_LINES_NONE;
     none.count = 0;
 
-    if (item->verb == PUSH_LINES_PACE) {
-        ring->pace = item->rate;
-        return ok;
-    }
-
     if (item->verb == PUSH_LINES_ALL) {
         if (w->connections == 0) {
             return none;            /* whoever comes will ask */
         }
 
-        return item->seq == 0 ? ngx_http_push_ring_ephemeral(ring, item)
+        return item->seq == 0 ? ngx_http_push_fan_out_ephemeral(w, item)
                               : ngx_http_push_ring_message(ring, item, 0);
     }
 
@@ -209,7 +139,7 @@ ngx_http_push_ring_item(const struct push_lines_item *item)
             ring->d.sent = item->to;
             ring->d.acked = item->to;
             ring->tail = item->to + 1;
-            ngx_http_push_ring_fan_out(ring);
+            ngx_http_push_fan_out_start(ngx_http_push_worker);
         }
 
         break;
@@ -263,7 +193,7 @@ ngx_http_push_ring_message(ngx_http_push_ring_t *ring,
             ring->tail = item->seq + 1;
         }
 
-        ngx_http_push_ring_fan_out(ring);
+        ngx_http_push_fan_out_start(ngx_http_push_worker);
         break;
 
     case PUSH_DELIVERY_GAP:
@@ -281,43 +211,6 @@ ngx_http_push_ring_message(ngx_http_push_ring_t *ring,
     default:
         break;
     }
-
-    return reply;
-}
-
-
-static struct push_lines_answer
-ngx_http_push_ring_ephemeral(ngx_http_push_ring_t *ring,
-    const struct push_lines_item *item)
-{
-    struct push_lines_answer         reply;
-    ngx_http_push_ring_ephemeral_t  *e;
-
-    reply.reply = PUSH_LINES_SLOW;
-    reply.count = 0;
-
-    if (ring->nephemerals == NGX_HTTP_PUSH_RING_EPHEMERAL) {
-        ngx_http_push_count(messages_dropped);
-        return reply;
-    }
-
-    e = ngx_alloc(sizeof(ngx_http_push_ring_ephemeral_t), ngx_cycle->log);
-    if (e == NULL) {
-        return reply;
-    }
-
-    if (ngx_http_push_ring_copy(&e->m, item) != NGX_OK) {
-        ngx_free(e);
-        return reply;
-    }
-
-    ngx_queue_insert_tail(&ring->ephemerals, &e->link);
-    ring->nephemerals++;
-
-    ngx_http_push_ring_fan_out(ring);
-
-    reply.reply = PUSH_LINES_OK;
-    reply.count = ngx_http_push_worker->connections;
 
     return reply;
 }
@@ -446,7 +339,7 @@ ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
 {
     ngx_http_push_delivery_message_t   m, *old;
 
-    if (ngx_http_push_ring_copy(&m, item) != NGX_OK) {
+    if (ngx_http_push_delivery_message_copy(&m, item) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -481,29 +374,6 @@ ngx_http_push_ring_clear(ngx_http_push_ring_t *ring)
         ngx_http_push_delivery_message_done(old);
         ring->tail++;
     }
-}
-
-
-/* The item's payload lives in the request; ours lives in the frame. */
-
-static ngx_int_t
-ngx_http_push_ring_copy(ngx_http_push_delivery_message_t *m,
-    const struct push_lines_item *item)
-{
-    m->msg = ngx_http_push_msg_text((u_char *) item->payload.data,
-                                    item->payload.len);
-    if (m->msg == NULL) {
-        return NGX_ERROR;
-    }
-
-    m->payload.data = (char *) m->msg->frame + m->msg->len - item->payload.len;
-    m->payload.len = item->payload.len;
-    m->off = item->off;
-    m->seq = item->seq;
-    m->expires = item->expires;
-    m->raw = NULL;
-
-    return NGX_OK;
 }
 
 
@@ -569,128 +439,4 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
     }
 
     return NGX_OK;
-}
-
-
-/* --- fan-out in slices --------------------------------------------------- */
-
-static void
-ngx_http_push_ring_fan_out(ngx_http_push_ring_t *ring)
-{
-    ring->again = 1;
-
-    if (!ring->slice.posted && !ring->slice.timer_set) {
-        /* at the end of this turn: a whole body's messages go in one walk */
-        ngx_post_event(&ring->slice, &ngx_posted_events);
-    }
-}
-
-
-static void
-ngx_http_push_ring_slice(ngx_event_t *ev)
-{
-    ngx_uint_t              more;
-    ngx_http_push_ring_t   *ring;
-
-    ring = ev->data;
-
-    if (ring->pace) {
-        more = ngx_http_push_ring_walk(ring,
-                   ngx_max(1, ring->pace * NGX_HTTP_PUSH_PACE_MS / 1000));
-
-        if (more) {
-            ngx_add_timer(&ring->slice, NGX_HTTP_PUSH_PACE_MS);
-        }
-
-        return;
-    }
-
-    if (ngx_http_push_ring_walk(ring, NGX_HTTP_PUSH_SLICE_CONNS)) {
-        /* after the events that wait: unicast goes in between */
-        ngx_post_event(&ring->slice, &ngx_posted_next_events);
-    }
-}
-
-
-/* Returns 1 if the walk, or another one, has to go on. */
-
-static ngx_uint_t
-ngx_http_push_ring_walk(ngx_http_push_ring_t *ring, ngx_uint_t max)
-{
-    ngx_int_t         rc;
-    ngx_uint_t        n;
-    ngx_queue_t      *q;
-    struct timespec   start, now;
-
-    clock_gettime(CLOCK_MONOTONIC, &start);
-
-    for (n = 0; n < max; n += NGX_HTTP_PUSH_SLICE_STEP) {
-
-        if (!ring->walking) {
-
-            if (!ngx_queue_empty(&ring->ephemerals)) {
-                q = ngx_queue_head(&ring->ephemerals);
-                ngx_queue_remove(q);
-                ring->nephemerals--;
-                ring->now = ngx_queue_data(q, ngx_http_push_ring_ephemeral_t,
-                                           link);
-
-            } else if (!ring->again) {
-                return 0;
-            }
-
-            ring->again = 0;
-            ring->walking = 1;
-            ring->cursor = 0;
-        }
-
-        rc = ngx_http_push_table_walk(&ring->cursor,
-                                      ngx_min(max - n,
-                                              NGX_HTTP_PUSH_SLICE_STEP),
-                                      ngx_http_push_ring_visit, ring);
-
-        if (rc == NGX_OK) {
-            ring->walking = 0;
-
-            if (ring->now) {
-                ngx_http_push_delivery_message_done(&ring->now->m);
-                ngx_free(ring->now);
-                ring->now = NULL;
-            }
-        }
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-
-        if ((now.tv_sec - start.tv_sec) * 1000000
-            + (now.tv_nsec - start.tv_nsec) / 1000
-            > NGX_HTTP_PUSH_SLICE_US)
-        {
-            break;
-        }
-    }
-
-    return ring->walking || ring->again || !ngx_queue_empty(&ring->ephemerals);
-}
-
-
-static void
-ngx_http_push_ring_visit(ngx_http_push_conn_t *ws, void *data)
-{
-    ngx_http_push_ring_t *ring = data;
-
-    /* stored ones first: an ephemeral message never overtakes them */
-
-    if (ws->raw) {
-        if (ngx_http_push_ring_read(ws) == NGX_ERROR) {
-            return;
-        }
-
-    } else {
-        ngx_http_push_delivery_ask(ws);
-    }
-
-    if (ring->now && !ws->closing) {
-        (void) ngx_http_push_delivery_give(ws, NGX_HTTP_PUSH_ALL,
-                                           &ring->now->m, 0);
-    }
 }

@@ -1,7 +1,7 @@
 /*
  * ngx_http_push_ring: last messages of the shared log `all`, one copy a worker
  *
- *     item all, answer to index 0 --> | 17 | 18 | 19 | --slices--> connections
+ *     item all, answer to index 0 --> | 17 | 18 | 19 | --fan_out--> connections
  *
  * The worker follows the log once for all its connections: a lost hint costs a
  * request a worker.  A connection reads from the ring; only one that is behind
@@ -9,7 +9,7 @@
  *
  * in:   items of push_lines; out: answers, messages given to connections
  * owns: the ring (push_ring_size bytes, 1024 messages), the worker's own
- *       delivery state of the log, the fan-out under way
+ *       delivery state of the log
  */
 
 #ifndef NGX_HTTP_PUSH_RING_H
@@ -18,15 +18,14 @@
 #include "ngx_http_push_module.h"
 
 #define NGX_HTTP_PUSH_RING_MESSAGES   1024
-#define NGX_HTTP_PUSH_RING_EPHEMERAL  64        /* fan-outs that wait */
 
 /* w->all; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_push_ring_init(ngx_http_push_worker_t *w);
 void ngx_http_push_ring_destroy(ngx_http_push_worker_t *w);
 
 /*
- * all (seq 0: ephemeral) and pace; begin, conn, void and tip that answer the
- * worker's own request.  The answer to `all` says ok <connections here>, or
+ * all (seq 0: ephemeral); begin, conn, void and tip that answer the worker's
+ * own request.  The answer to `all` says ok <connections here>, or
  * gap, slow (ephemeral: too many wait), none.
  */
 struct push_lines_answer ngx_http_push_ring_item(
