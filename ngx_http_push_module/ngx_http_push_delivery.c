@@ -123,20 +123,18 @@ static ngx_int_t
 ngx_http_push_delivery_remember(ngx_http_push_conn_t *ws,
     ngx_http_push_hello_t *hello)
 {
-    if (hello->device.len) {
-        ws->device = ngx_alloc(hello->device.len, ws->conf->log);
-        if (ws->device == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(ws->device, hello->device.data, hello->device.len);
-        ws->device_len = hello->device.len;
+    if (hello->device.len
+        && ngx_http_push_conn_set_device(ws, (u_char *) hello->device.data,
+                                         hello->device.len)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (hello->epoch.len) {
         ws->epoch = ngx_alloc(1 + hello->epoch.len, ws->conf->log);
         if (ws->epoch == NULL) {
-            return NGX_ERROR;           /* its close frees the device */
+            return NGX_ERROR;
         }
 
         ws->epoch[0] = hello->epoch.len;
