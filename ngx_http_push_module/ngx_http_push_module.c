@@ -18,6 +18,7 @@
 #include "ngx_http_push_drain.h"
 #include "ngx_http_push_handshake.h"
 #include "ngx_http_push_inbox.h"
+#include "ngx_http_push_fan_out.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_slab.h"
 #include "ngx_http_push_status.h"
@@ -551,6 +552,7 @@ ngx_http_push_init_process(ngx_cycle_t *cycle)
         || ngx_http_push_table_init(w) != NGX_OK
         || ngx_http_push_conn_init(w) != NGX_OK
         || ngx_http_push_ring_init(w) != NGX_OK
+        || ngx_http_push_fan_out_init(w) != NGX_OK
         || ngx_http_push_binding_init(w) != NGX_OK)
     {
         return NGX_ERROR;
@@ -576,6 +578,7 @@ ngx_http_push_exit_process(ngx_cycle_t *cycle)
     ngx_http_push_drain_destroy(w);
     ngx_http_push_conn_destroy(w);
     ngx_http_push_binding_destroy(w);
+    ngx_http_push_fan_out_destroy(w);
     ngx_http_push_ring_destroy(w);
     ngx_http_push_table_destroy(w);
     ngx_http_push_inbox_destroy(w);
