@@ -1,0 +1,51 @@
+package Push::Logs;
+
+# What must not stand in any log.
+
+use warnings;
+use strict;
+
+use Exporter qw(import);
+use Test::More;
+
+our @EXPORT_OK = qw(bad_lines logs_ok);
+
+my @bad = (
+    qr/\[(?:alert|emerg|crit)\]/,
+    qr/level=(?:alert|emerg|crit)/,
+    qr/(?:Address|Undefined\w*|Leak|Thread)Sanitizer/,
+    qr/: runtime error: /,
+    qr/Assertion .* failed/,
+    qr/eyJ[\w-]{8,}\.eyJ[\w-]{8,}/,             # a token
+);
+
+# Lines of the files that match; `allow` is a list of patterns.
+sub bad_lines {
+    my ($files, @allow) = @_;
+    my @found;
+
+    for my $file (@$files) {
+        open(my $fh, '<', $file) or next;
+
+        while (my $line = <$fh>) {
+            next unless grep { $line =~ $_ } @bad;
+            next if grep { $line =~ $_ } @allow;
+            chomp $line;
+            push @found, "$file:$.: $line";
+        }
+    }
+
+    return @found;
+}
+
+# One test: no such line in any log of the directory.
+sub logs_ok {
+    my ($dir, @allow) = @_;
+    my @found = bad_lines([ glob("$dir/*.log"), glob("$dir/*.log.*") ], @allow);
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok(!@found, 'no alert, sanitizer line or token in any log')
+        or diag(join("\n", @found[0 .. ($#found > 20 ? 20 : $#found)]));
+}
+
+1;

@@ -1,0 +1,202 @@
+package Push::Stack;
+
+# The whole stack, as ./run up makes it, for one test; ended with the object.
+#
+#     my $stack = Push::Stack->new(edges => 2, workers => 2);
+#     $stack->publish({ to => { user => 'u1' }, data => 1 })->{status};
+#     $stack->kill9('collector'); $stack->up;
+
+use warnings;
+use strict;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use HTTP::Tiny;
+use IO::Socket::INET;
+use JSON::PP;
+use Push::Logs qw(logs_ok);
+use Push::Token qw(jwt hs256_key);
+use Push::WebSocket;
+use Time::HiRes qw(sleep time);
+
+our $root = abs_path(dirname(__FILE__) . '/../../..');
+
+my $json = JSON::PP->new->utf8->canonical->allow_nonref;
+
+# Tests have ports 21600 to 21799, a stack takes 20 of them.
+sub free_base {
+    BASE: for (my $base = 21600; $base < 21800; $base += 20) {
+        for my $port ($base .. $base + 19) {
+            IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
+                LocalPort => $port, ReuseAddr => 1) or next BASE;
+        }
+
+        return $base;
+    }
+
+    die "no 20 free ports between 21600 and 21799\n";
+}
+
+sub new {
+    my ($class, %o) = @_;
+
+    my $self = bless {
+        dir => tempdir('push-XXXXXX', TMPDIR => 1, CLEANUP => 0),
+        base => free_base(), options => \%o, owner => $$,
+        http => HTTP::Tiny->new(timeout => 15), allow => [],
+    }, $class;
+
+    chmod(0755, $self->{dir});
+    $self->up(map { ("--$_" => $o{$_}) } grep { exists $o{$_} }
+              qw(edges workers));
+
+    return $self;
+}
+
+sub run {
+    my ($self, @args) = @_;
+    my @quoted = map { s/'/'\\''/gr =~ s/(.*)/'$1'/sr } @args;
+    my $out = `$root/run @quoted 2>&1`;
+
+    return ($? >> 8, $out);
+}
+
+# Starts whatever is missing.
+sub up {
+    my ($self, @options) = @_;
+    my ($code, $out) = $self->run('up', '--dir', $self->{dir},
+        '--port', $self->{base}, @options);
+
+    die "./run up: $out" if $code;
+
+    open(my $fh, '<', "$self->{dir}/env") or die "env: $!";
+    $self->{env} = { map { /^(\w+)=(.*)$/ ? ($1, $2) : () } <$fh> };
+
+    return $out;
+}
+
+sub down {
+    my ($self) = @_;
+    my ($code, $out) = $self->run('down', '--dir', $self->{dir});
+
+    return $out;
+}
+
+sub env { $_[0]{env}{$_[1]} }
+sub dir { $_[0]{dir} }
+
+sub pid {
+    my ($self, $name) = @_;
+    open(my $fh, '<', "$self->{dir}/pids/$name.pid") or return;
+    chomp(my $pid = <$fh>);
+    return $pid;
+}
+
+# Ends a process at once and waits until it has gone.
+sub kill9 {
+    my ($self, $name) = @_;
+    my $pid = $self->pid($name) or die "no process $name\n";
+
+    kill('KILL', $pid);
+    wait_until(sub { !-e "/proc/$pid" || zombie($pid) }) or die "$name lives\n";
+
+    return $pid;
+}
+
+sub zombie {
+    my ($pid) = @_;
+    open(my $fh, '<', "/proc/$pid/stat") or return 1;
+    return <$fh> =~ /\) Z /;
+}
+
+# The pids of an nginx's workers.
+sub workers {
+    my ($self, $name) = @_;
+    my $pid = $self->pid($name // 'nginx-1');
+    my @all = `cat /proc/$pid/task/$pid/children`;
+
+    return split ' ', join ' ', @all;
+}
+
+sub wait_until {
+    my ($test, $timeout) = @_;
+    my $until = time() + ($timeout // 10);
+
+    while (1) {
+        my $result = $test->();
+        return $result if $result || time() > $until;
+        sleep(0.02);
+    }
+}
+
+sub token {
+    my ($self, $user, %o) = @_;
+    return jwt(user => $user, key => hs256_key($self->env(
+        'PUSH_JWT_SECRET_FILE')), %o);
+}
+
+# A client of an edge (1 is the first), past the 101.
+sub ws {
+    my ($self, $user, %o) = @_;
+    my $edge = delete $o{edge} // 1;
+
+    return Push::WebSocket->new(
+        url => $self->env($edge == 1 ? 'PUSH_WS' : "PUSH_WS_$edge"),
+        token => $self->token($user), %o);
+}
+
+# method, path, body: data or text.  { status, headers, content, json }
+sub request {
+    my ($self, $method, $path, $body, %headers) = @_;
+
+    my $r = $self->{http}->request($method, $self->env('PUSH_URL') . $path, {
+        headers => {
+            authorization => 'Bearer ' . $self->env('PUSH_API_KEY'), %headers
+        },
+        (defined $body ? (content => ref $body ? $json->encode($body) : $body)
+                       : ())
+    });
+
+    $r->{json} = eval { $json->decode($r->{content}) };
+    return $r;
+}
+
+sub publish {
+    my ($self, $message) = @_;
+    return $self->request('POST', '/v1/messages', $message);
+}
+
+# Publishes until it is stored, as a business does after a 502 or 503.
+sub publish_surely {
+    my ($self, $message, $timeout) = @_;
+
+    return wait_until(sub {
+        my $r = $self->publish($message);
+        return $r->{status} =~ /^20[01]$/ ? $r : undef;
+    }, $timeout);
+}
+
+sub logs_ok_now {
+    my ($self, @allow) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    logs_ok("$self->{dir}/logs", @allow);
+}
+
+sub DESTROY {
+    my ($self) = @_;
+
+    return if $$ != $self->{owner};
+
+    local ($?, $@);
+    $self->down;
+
+    if ($ENV{PUSH_TEST_LEAVE}) {
+        print STDERR "# left: $self->{dir}\n";
+    } else {
+        system('rm', '-rf', $self->{dir});
+    }
+}
+
+1;
