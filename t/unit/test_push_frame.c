@@ -591,7 +591,7 @@ test_text_is_utf8(void **state)
         { P("\xed\x9f\xbf"), true },
         { P("\xee\x80\x80"), true },
         { P("\xef\xbf\xbd"), true },
-      XX
+        { P("\xef\xbf\xbf"), true },              /* a noncharacter */
         { P("\xf0\x90\x80\x80"), true },
         { P("\xf0\x9f\x98\x80"), true },
         { P("\xf3\xbf\xbf\xbf"), true },
