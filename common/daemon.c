@@ -213,7 +213,7 @@ daemon_signal(evutil_socket_t sig, short what, void *data)
         daemon_stop(d);
 
     } else if (!d->draining && d->hooks.reload != NULL) {
-        log_info(&d->log, "reload", "%s", "");
+        log_info(&d->log, "reload", "conf=%s", d->conf_file);
         d->hooks.reload(d->hooks.data);
     }
 }
@@ -488,8 +488,11 @@ daemon_monotonic_ms(void)
 uint32_t
 daemon_random(uint32_t below)
 {
-    return below == 0 ? 0 : (uint32_t) ((uint64_t) mrand48() & 0xffffffff)
-                            % below;
+    uint32_t  n;
+
+    evutil_secure_rng_get_bytes(&n, sizeof(n));
+
+    return below == 0 ? 0 : (uint32_t) ((uint64_t) n * below >> 32);
 }
 
 

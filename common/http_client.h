@@ -66,7 +66,7 @@ struct http_client_call *http_client_send(struct http_client *c,
     const struct http_client_request *request, http_client_pt done,
     void *data);
 
-/* done will not run; the body is not used any more.  Not from callbacks. */
+/* done will not run; the body is not used any more.  Not from done itself. */
 void http_client_cancel(struct http_client_call *call);
 
 /* Calls that wait for their result. */
