@@ -10,6 +10,7 @@
 
 #include "push_frame.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define PUSH_FRAME_FIN         0x80
@@ -59,6 +60,8 @@ static int push_frame_head_whole(struct push_frame *f,
 static unsigned push_frame_length_size(const struct push_frame *f);
 static void push_frame_fail(struct push_frame *f,
     struct push_frame_piece *piece, enum push_close reason);
+static const uint8_t *push_frame_utf8_skip(const uint8_t *p,
+    const uint8_t *end);
 static unsigned push_frame_utf8_lead(uint8_t c);
 
 
@@ -256,7 +259,6 @@ unsigned
 push_frame_utf8(unsigned state, const uint8_t *data, size_t len)
 {
     uint8_t         c;
-    uint64_t        a, b;
     const uint8_t  *end;
 
     if (len == 0) {
@@ -266,30 +268,22 @@ push_frame_utf8(unsigned state, const uint8_t *data, size_t len)
     end = data + len;
 
     while (data != end && state != PUSH_FRAME_UTF8_BAD) {
-        c = *data++;
 
-        if (state != 0) {
-            c -= push_frame_utf8_table[state].low;
-            state = c <= push_frame_utf8_table[state].span
-                    ? push_frame_utf8_table[state].next : PUSH_FRAME_UTF8_BAD;
-            continue;
-        }
+        if (state == 0) {
+            data = push_frame_utf8_skip(data, end);
 
-        if (c >= 0x80) {
-            state = push_frame_utf8_lead(c);
-            continue;
-        }
-
-        while (end - data >= 16) {
-            memcpy(&a, data, 8);
-            memcpy(&b, data + 8, 8);
-
-            if ((a | b) & PUSH_FRAME_HIGH_BITS) {
+            if (data == end) {
                 break;
             }
 
-            data += 16;
+            c = *data++;
+            state = c < 0x80 ? 0 : push_frame_utf8_lead(c);
+            continue;
         }
+
+        c = *data++ - push_frame_utf8_table[state].low;
+        state = c <= push_frame_utf8_table[state].span
+                ? push_frame_utf8_table[state].next : PUSH_FRAME_UTF8_BAD;
     }
 
     return state;
@@ -472,6 +466,58 @@ push_frame_fail(struct push_frame *f, struct push_frame_piece *piece,
         .event = PUSH_FRAME_FAIL,
         .reason = reason
     };
+}
+
+
+/*
+ * From a boundary over whole characters of 1 to 3 bytes, as far as four bytes
+ * or 32 of ASCII can be looked at together; the rest is left to the states.
+ */
+static const uint8_t *
+push_frame_utf8_skip(const uint8_t *p, const uint8_t *end)
+{
+    uint32_t  c;
+    uint64_t  w[4];
+
+    while (end - p >= 4) {
+
+        while (*p < 0x80 && end - p >= 32) {
+            memcpy(w, p, 32);
+
+            if ((w[0] | w[1] | w[2] | w[3]) & PUSH_FRAME_HIGH_BITS) {
+                break;
+            }
+
+            p += 32;
+        }
+
+        if (end - p < 4) {
+            break;
+        }
+
+        memcpy(&c, p, 4);
+        c = be32toh(c);
+
+        if (c < 0x80000000) {
+            p++;
+
+        } else if ((c & 0xe0c00000) == 0xc0800000
+                   && (c & 0x1e000000) != 0)            /* not overlong */
+        {
+            p += 2;
+
+        } else if ((c & 0xf0c0c000) == 0xe0808000
+                   && (c & 0x0f200000) != 0             /* not overlong */
+                   && (c & 0x0f200000) != 0x0d200000)   /* no surrogate */
+        {
+            p += 3;
+
+        } else {
+            break;
+        }
+    }
+
+    return p;
 }
 
 

@@ -20,54 +20,96 @@
 #define PUSH_JSON_LEVELS_MAX  64        /* bits of the stack */
 
 struct push_json_reader {
-    const char             *pos;
     const char             *begin;
     const char             *end;
     unsigned                depth;      /* levels that are allowed */
     struct push_json_error *error;      /* or NULL */
 };
 
-static int push_json_start(struct push_json_reader *r, struct push_str text,
-    unsigned depth, struct push_json_error *error);
-static int push_json_end(struct push_json_reader *r);
-static int push_json_open(struct push_json_reader *r, unsigned level);
-static int push_json_more(struct push_json_reader *r, int close, bool first);
-static int push_json_name(struct push_json_reader *r, struct push_str *name);
-static int push_json_value(struct push_json_reader *r, unsigned level,
-    struct push_json_value *value);
-static int push_json_skip(struct push_json_reader *r, unsigned level);
-static int push_json_scalar(struct push_json_reader *r);
-static int push_json_word(struct push_json_reader *r, struct push_str word);
-static int push_json_number(struct push_json_reader *r);
-static int push_json_digits(struct push_json_reader *r);
-static int push_json_text(struct push_json_reader *r);
+/* Each takes where it begins and returns where it ended; NULL: it failed. */
+
+static const char *push_json_start(struct push_json_reader *r,
+    struct push_str text, unsigned depth, struct push_json_error *error);
+static const char *push_json_open(struct push_json_reader *r, const char *p,
+    int bracket);
+static const char *push_json_name(struct push_json_reader *r, const char *p,
+    struct push_str *name);
+static const char *push_json_value(struct push_json_reader *r, const char *p,
+    unsigned level, struct push_json_value *value);
+static const char *push_json_skip(struct push_json_reader *r, const char *p,
+    unsigned level);
+static const char *push_json_scalar(struct push_json_reader *r, const char *p);
+static const char *push_json_word(struct push_json_reader *r, const char *p,
+    struct push_str word);
+static const char *push_json_number(struct push_json_reader *r, const char *p);
+static const char *push_json_digits(struct push_json_reader *r, const char *p);
+static const char *push_json_text(struct push_json_reader *r, const char *p);
+static const char *push_json_fail(struct push_json_reader *r, const char *p,
+    const char *text);
+static int push_json_end(struct push_json_reader *r, const char *p);
 static int push_json_twice(struct push_json_reader *r,
     const struct push_json_member *members, size_t n);
-static int push_json_fail(struct push_json_reader *r, const char *text);
 
 
-/* The next byte, or -1 at the end. */
+/* The byte at p, or -1 at the end. */
 static inline int
-push_json_peek(const struct push_json_reader *r)
+push_json_peek(const struct push_json_reader *r, const char *p)
 {
-    return r->pos != r->end ? (unsigned char) *r->pos : -1;
+    return p != r->end ? (unsigned char) *p : -1;
 }
 
 
-static inline void
-push_json_space(struct push_json_reader *r)
+static inline const char *
+push_json_space(const struct push_json_reader *r, const char *p)
 {
     int  c;
 
     for ( ;; ) {
-        c = push_json_peek(r);
+        c = push_json_peek(r, p);
 
         if (c > ' ' || (c != ' ' && c != '\n' && c != '\r' && c != '\t')) {
-            return;
+            return p;
         }
 
-        r->pos++;
+        p++;
     }
+}
+
+
+/*
+ * Behind an opening bracket (first) or a value: true, the next member or
+ * element begins at *pos; false, the closing bracket has been eaten, or *pos
+ * is NULL: it failed.
+ */
+static inline bool
+push_json_more(struct push_json_reader *r, const char **pos, int close,
+    bool first)
+{
+    int          c;
+    const char  *p;
+
+    p = push_json_space(r, *pos);
+    c = push_json_peek(r, p);
+
+    if (c == close) {
+        *pos = p + 1;
+        return false;
+    }
+
+    if (first) {
+        *pos = p;
+        return true;
+    }
+
+    if (c != ',') {
+        *pos = push_json_fail(r, p, close == '}' ? "expected ',' or '}'"
+                                                 : "expected ',' or ']'");
+        return false;
+    }
+
+    *pos = push_json_space(r, p + 1);
+
+    return true;
 }
 
 
@@ -75,13 +117,17 @@ int
 push_json_check(struct push_str text, unsigned depth,
     struct push_json_value *value, struct push_json_error *error)
 {
+    const char              *p;
     struct push_json_value   found;
     struct push_json_reader  r;
 
-    if (push_json_start(&r, text, depth, error) != PUSH_OK
-        || push_json_value(&r, 0, &found) != PUSH_OK
-        || push_json_end(&r) != PUSH_OK)
-    {
+    p = push_json_start(&r, text, depth, error);
+
+    if (p != NULL) {
+        p = push_json_value(&r, p, 0, &found);
+    }
+
+    if (p == NULL || push_json_end(&r, p) != PUSH_OK) {
         return PUSH_ERROR;
     }
 
@@ -98,43 +144,34 @@ push_json_object(struct push_str text, unsigned depth,
     struct push_json_member *members, size_t max, size_t *count,
     struct push_json_error *error)
 {
-    int                      rc;
     size_t                   n;
+    const char              *p;
     struct push_json_member  m;
     struct push_json_reader  r;
 
-    if (push_json_start(&r, text, depth, error) != PUSH_OK) {
-        return PUSH_ERROR;
+    p = push_json_start(&r, text, depth, error);
+
+    if (p != NULL) {
+        p = push_json_open(&r, p, '{');
     }
 
-    if (push_json_peek(&r) != '{') {
-        return push_json_fail(&r, "expected an object");
-    }
+    for (n = 0; p != NULL && push_json_more(&r, &p, '}', n == 0); n++) {
+        p = push_json_name(&r, p, &m.name);
 
-    if (push_json_open(&r, 0) != PUSH_OK) {
-        return PUSH_ERROR;
-    }
-
-    for (n = 0; /* void */ ; n++) {
-        rc = push_json_more(&r, '}', n == 0);
-
-        if (rc == PUSH_DECLINED) {
+        if (p == NULL) {
             break;
         }
 
-        if (rc != PUSH_OK || push_json_name(&r, &m.name) != PUSH_OK) {
-            return PUSH_ERROR;
-        }
-
         m.escaped = m.name.len && memchr(m.name.data, '\\', m.name.len);
+        p = push_json_value(&r, p, 1, &m.value);
 
-        if (push_json_value(&r, 1, &m.value) != PUSH_OK) {
-            return PUSH_ERROR;
+        if (p == NULL) {
+            break;
         }
 
         if (n == max) {
-            r.pos = m.name.data - 1;
-            return push_json_fail(&r, "too many members");
+            p = push_json_fail(&r, m.name.data - 1, "too many members");
+            break;
         }
 
         members[n] = m;
@@ -144,9 +181,13 @@ push_json_object(struct push_str text, unsigned depth,
         }
     }
 
+    if (p == NULL) {
+        return PUSH_ERROR;
+    }
+
     *count = n;
 
-    return push_json_end(&r);
+    return push_json_end(&r, p);
 }
 
 
@@ -155,45 +196,39 @@ push_json_array(struct push_str text, unsigned depth,
     struct push_json_value *values, size_t max, size_t *count,
     struct push_json_error *error)
 {
-    int                      rc;
     size_t                   n;
+    const char              *p;
     struct push_json_value   v;
     struct push_json_reader  r;
 
-    if (push_json_start(&r, text, depth, error) != PUSH_OK) {
-        return PUSH_ERROR;
+    p = push_json_start(&r, text, depth, error);
+
+    if (p != NULL) {
+        p = push_json_open(&r, p, '[');
     }
 
-    if (push_json_peek(&r) != '[') {
-        return push_json_fail(&r, "expected an array");
-    }
+    for (n = 0; p != NULL && push_json_more(&r, &p, ']', n == 0); n++) {
+        p = push_json_value(&r, p, 1, &v);
 
-    if (push_json_open(&r, 0) != PUSH_OK) {
-        return PUSH_ERROR;
-    }
-
-    for (n = 0; /* void */ ; n++) {
-        rc = push_json_more(&r, ']', n == 0);
-
-        if (rc == PUSH_DECLINED) {
+        if (p == NULL) {
             break;
         }
 
-        if (rc != PUSH_OK || push_json_value(&r, 1, &v) != PUSH_OK) {
-            return PUSH_ERROR;
-        }
-
         if (n == max) {
-            r.pos = v.raw.data;
-            return push_json_fail(&r, "too many elements");
+            p = push_json_fail(&r, v.raw.data, "too many elements");
+            break;
         }
 
         values[n] = v;
     }
 
+    if (p == NULL) {
+        return PUSH_ERROR;
+    }
+
     *count = n;
 
-    return push_json_end(&r);
+    return push_json_end(&r, p);
 }
 
 
@@ -214,22 +249,25 @@ push_json_next(struct push_str array, const char **pos,
     struct push_json_value *value)
 {
     bool                     first;
+    const char              *p;
     struct push_json_reader  r;
 
-    (void) push_json_start(&r, array, PUSH_JSON_LEVELS_MAX, NULL);
-
     first = *pos == NULL;
-    r.pos = first ? array.data + 1 : *pos;
+    p = push_json_start(&r, array, PUSH_JSON_LEVELS_MAX, NULL);
 
-    if (push_json_more(&r, ']', first) != PUSH_OK
-        || push_json_value(&r, 1, value) != PUSH_OK)
-    {
+    if (p == NULL) {
         return false;
     }
 
-    *pos = r.pos;
+    p = first ? p + 1 : *pos;
 
-    return true;
+    if (!push_json_more(&r, &p, ']', first)) {
+        return false;
+    }
+
+    *pos = push_json_value(&r, p, 1, value);
+
+    return *pos != NULL;
 }
 
 
@@ -308,131 +346,86 @@ push_json_quote(char *to, size_t size, struct push_str s)
 }
 
 
-static int
+static const char *
 push_json_start(struct push_json_reader *r, struct push_str text,
     unsigned depth, struct push_json_error *error)
 {
+    const char  *p;
+
     r->begin = text.len ? text.data : "";
-    r->pos = r->begin;
     r->end = r->begin + text.len;
     r->depth = depth < PUSH_JSON_LEVELS_MAX ? depth : PUSH_JSON_LEVELS_MAX;
     r->error = error;
 
-    push_json_space(r);
+    p = push_json_space(r, r->begin);
 
-    if (r->pos == r->end) {
-        return push_json_fail(r, "the text is empty");
-    }
-
-    return PUSH_OK;
+    return p != r->end ? p : push_json_fail(r, p, "the text is empty");
 }
 
 
-static int
-push_json_end(struct push_json_reader *r)
+/* The outermost bracket. */
+static const char *
+push_json_open(struct push_json_reader *r, const char *p, int bracket)
 {
-    push_json_space(r);
-
-    if (r->pos != r->end) {
-        return push_json_fail(r, "something follows the value");
+    if (*p != bracket) {
+        return push_json_fail(r, p, bracket == '{' ? "expected an object"
+                                                   : "expected an array");
     }
 
-    return PUSH_OK;
+    if (r->depth == 0) {
+        return push_json_fail(r, p, "nested too deeply");
+    }
+
+    return p + 1;
 }
 
 
-/* Steps over '{' or '[', the beginning of a level below this one. */
-static int
-push_json_open(struct push_json_reader *r, unsigned level)
-{
-    if (level == r->depth) {
-        return push_json_fail(r, "nested too deeply");
-    }
-
-    r->pos++;
-
-    return PUSH_OK;
-}
-
-
-/*
- * Behind an opening bracket (first) or a value: PUSH_OK, the next member or
- * element begins at pos; PUSH_DECLINED, the closing bracket has been eaten.
- */
-static int
-push_json_more(struct push_json_reader *r, int close, bool first)
-{
-    int  c;
-
-    push_json_space(r);
-
-    c = push_json_peek(r);
-
-    if (c == close) {
-        r->pos++;
-        return PUSH_DECLINED;
-    }
-
-    if (first) {
-        return PUSH_OK;
-    }
-
-    if (c != ',') {
-        return push_json_fail(r, close == '}' ? "expected ',' or '}'"
-                                              : "expected ',' or ']'");
-    }
-
-    r->pos++;
-    push_json_space(r);
-
-    return PUSH_OK;
-}
-
-
-/* A name and its colon; pos is then at the value. */
-static int
-push_json_name(struct push_json_reader *r, struct push_str *name)
+/* A name, its colon, and the space before the value. */
+static const char *
+push_json_name(struct push_json_reader *r, const char *p,
+    struct push_str *name)
 {
     const char  *begin;
 
-    if (push_json_peek(r) != '"') {
-        return push_json_fail(r, "expected a member's name in quotes");
+    if (push_json_peek(r, p) != '"') {
+        return push_json_fail(r, p, "expected a member's name in quotes");
     }
 
-    begin = r->pos + 1;
+    begin = p + 1;
+    p = push_json_text(r, p);
 
-    if (push_json_text(r) != PUSH_OK) {
-        return PUSH_ERROR;
+    if (p == NULL) {
+        return NULL;
     }
 
-    *name = (struct push_str) { begin, (size_t) (r->pos - 1 - begin) };
+    name->data = begin;
+    name->len = (size_t) (p - 1 - begin);
 
-    push_json_space(r);
+    p = push_json_space(r, p);
 
-    if (push_json_peek(r) != ':') {
-        return push_json_fail(r, "expected ':' after a member's name");
+    if (push_json_peek(r, p) != ':') {
+        return push_json_fail(r, p, "expected ':' after a member's name");
     }
 
-    r->pos++;
-    push_json_space(r);
-
-    return PUSH_OK;
+    return push_json_space(r, p + 1);
 }
 
 
-static int
-push_json_value(struct push_json_reader *r, unsigned level,
+static const char *
+push_json_value(struct push_json_reader *r, const char *p, unsigned level,
     struct push_json_value *value)
 {
     const char  *begin;
 
-    begin = r->pos;
+    begin = p;
+    p = push_json_skip(r, p, level);
 
-    if (push_json_skip(r, level) != PUSH_OK) {
-        return PUSH_ERROR;
+    if (p == NULL) {
+        return NULL;
     }
 
-    value->raw = (struct push_str) { begin, (size_t) (r->pos - begin) };
+    value->raw.data = begin;
+    value->raw.len = (size_t) (p - begin);
 
     switch (*begin) {
     case 'n':
@@ -457,15 +450,15 @@ push_json_value(struct push_json_reader *r, unsigned level,
         value->type = PUSH_JSON_NUMBER;
     }
 
-    return PUSH_OK;
+    return p;
 }
 
 
-/* Steps over one value of any shape that begins below so many levels. */
-static int
-push_json_skip(struct push_json_reader *r, unsigned level)
+/* One value of any shape, which stands below so many levels. */
+static const char *
+push_json_skip(struct push_json_reader *r, const char *p, unsigned level)
 {
-    int              c, rc;
+    int              c;
     bool             first;
     unsigned         top;
     uint64_t         objects;       /* a bit a level, the innermost lowest */
@@ -475,30 +468,37 @@ push_json_skip(struct push_json_reader *r, unsigned level)
     objects = 0;
 
     for ( ;; ) {
-        c = push_json_peek(r);
+        c = push_json_peek(r, p);
         first = c == '{' || c == '[';
 
         if (first) {
-            if (push_json_open(r, level) != PUSH_OK) {
-                return PUSH_ERROR;
+            if (level == r->depth) {
+                return push_json_fail(r, p, "nested too deeply");
             }
 
+            p++;
             level++;
             objects = objects << 1 | (c == '{');
 
-        } else if (push_json_scalar(r) != PUSH_OK) {
-            return PUSH_ERROR;
+        } else {
+            p = c == '"' ? push_json_text(r, p) : push_json_scalar(r, p);
+
+            if (p == NULL) {
+                return NULL;
+            }
         }
 
         for ( ;; ) {
             if (level == top) {
-                return PUSH_OK;
+                return p;
             }
 
-            rc = push_json_more(r, objects & 1 ? '}' : ']', first);
-
-            if (rc != PUSH_DECLINED) {
+            if (push_json_more(r, &p, objects & 1 ? '}' : ']', first)) {
                 break;
+            }
+
+            if (p == NULL) {
+                return NULL;
             }
 
             level--;
@@ -506,145 +506,148 @@ push_json_skip(struct push_json_reader *r, unsigned level)
             first = false;
         }
 
-        if (rc != PUSH_OK) {
-            return PUSH_ERROR;
-        }
+        if (objects & 1) {
+            p = push_json_name(r, p, &name);
 
-        if ((objects & 1) && push_json_name(r, &name) != PUSH_OK) {
-            return PUSH_ERROR;
+            if (p == NULL) {
+                return NULL;
+            }
         }
     }
 }
 
 
-static int
-push_json_scalar(struct push_json_reader *r)
+/* A value that is neither string, array nor object. */
+static const char *
+push_json_scalar(struct push_json_reader *r, const char *p)
 {
-    switch (push_json_peek(r)) {
-
-    case '"':
-        return push_json_text(r);
+    switch (push_json_peek(r, p)) {
 
     case 'n':
-        return push_json_word(r, PUSH_STR("null"));
+        return push_json_word(r, p, PUSH_STR("null"));
 
     case 't':
-        return push_json_word(r, PUSH_STR("true"));
+        return push_json_word(r, p, PUSH_STR("true"));
 
     case 'f':
-        return push_json_word(r, PUSH_STR("false"));
+        return push_json_word(r, p, PUSH_STR("false"));
 
     case '-':
     case '0' ... '9':
-        return push_json_number(r);
+        return push_json_number(r, p);
 
     case -1:
-        return push_json_fail(r, "the text ends where a value is expected");
+        return push_json_fail(r, p, "the text ends where a value is expected");
 
     default:
-        return push_json_fail(r, "expected a value");
+        return push_json_fail(r, p, "expected a value");
     }
 }
 
 
-static int
-push_json_word(struct push_json_reader *r, struct push_str word)
+static const char *
+push_json_word(struct push_json_reader *r, const char *p, struct push_str word)
 {
-    if ((size_t) (r->end - r->pos) < word.len
-        || memcmp(r->pos, word.data, word.len) != 0)
+    if ((size_t) (r->end - p) < word.len
+        || memcmp(p, word.data, word.len) != 0)
     {
-        return push_json_fail(r, "expected null, true or false");
+        return push_json_fail(r, p, "expected null, true or false");
     }
 
-    r->pos += word.len;
-
-    return PUSH_OK;
+    return p + word.len;
 }
 
 
-static int
-push_json_number(struct push_json_reader *r)
+static const char *
+push_json_number(struct push_json_reader *r, const char *p)
 {
     int  c;
 
-    if (*r->pos == '-') {
-        r->pos++;
+    if (*p == '-') {
+        p++;
     }
 
-    if (push_json_peek(r) == '0') {
-        r->pos++;
-        c = push_json_peek(r);
+    if (push_json_peek(r, p) == '0') {
+        p++;
+        c = push_json_peek(r, p);
 
         if (c >= '0' && c <= '9') {
-            return push_json_fail(r, "a number has a leading zero");
+            return push_json_fail(r, p, "a number has a leading zero");
         }
 
-    } else if (push_json_digits(r) != PUSH_OK) {
-        return PUSH_ERROR;
+    } else {
+        p = push_json_digits(r, p);
     }
 
-    if (push_json_peek(r) == '.') {
-        r->pos++;
-
-        if (push_json_digits(r) != PUSH_OK) {
-            return PUSH_ERROR;
-        }
+    if (p != NULL && push_json_peek(r, p) == '.') {
+        p = push_json_digits(r, p + 1);
     }
 
-    c = push_json_peek(r);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    c = push_json_peek(r, p);
 
     if (c != 'e' && c != 'E') {
-        return PUSH_OK;
+        return p;
     }
 
-    r->pos++;
-    c = push_json_peek(r);
+    p++;
+    c = push_json_peek(r, p);
 
-    if (c == '+' || c == '-') {
-        r->pos++;
-    }
-
-    return push_json_digits(r);
+    return push_json_digits(r, c == '+' || c == '-' ? p + 1 : p);
 }
 
 
 /* One digit or more. */
-static int
-push_json_digits(struct push_json_reader *r)
+static const char *
+push_json_digits(struct push_json_reader *r, const char *p)
 {
     int          c;
     const char  *begin;
 
-    begin = r->pos;
+    begin = p;
 
     for ( ;; ) {
-        c = push_json_peek(r);
+        c = push_json_peek(r, p);
 
         if (c < '0' || c > '9') {
             break;
         }
 
-        r->pos++;
+        p++;
     }
 
-    if (r->pos == begin) {
-        return push_json_fail(r, "expected a digit");
-    }
-
-    return PUSH_OK;
+    return p != begin ? p : push_json_fail(r, p, "expected a digit");
 }
 
 
-/* Steps over a string with its quotes. */
-static int
-push_json_text(struct push_json_reader *r)
+/* A string with its quotes. */
+static const char *
+push_json_text(struct push_json_reader *r, const char *p)
 {
-    const char  *fault;
+    struct push_json_fault  fault;
 
-    r->pos++;
-    fault = push_json_string_scan(&r->pos, r->end);
+    p = push_json_string_scan(p + 1, r->end, &fault);
 
-    return fault == NULL ? PUSH_OK : push_json_fail(r, fault);
+    return p != NULL ? p : push_json_fail(r, fault.at, fault.text);
+}
+
+
+/* Nothing but space may follow. */
+static int
+push_json_end(struct push_json_reader *r, const char *p)
+{
+    p = push_json_space(r, p);
+
+    if (p == r->end) {
+        return PUSH_OK;
+    }
+
+    (void) push_json_fail(r, p, "something follows the value");
+
+    return PUSH_ERROR;
 }
 
 
@@ -677,26 +680,27 @@ push_json_twice(struct push_json_reader *r,
         return PUSH_OK;
     }
 
-    r->pos = m->name.data - 1;
-
     if (m->name.len > 40 || !push_name_valid(m->name)) {
-        return push_json_fail(r, "a member's name comes twice");
+        snprintf(text, sizeof(text), "a member's name comes twice");
+
+    } else {
+        snprintf(text, sizeof(text), "the member \"%.*s\" comes twice",
+                 (int) m->name.len, m->name.data);
     }
 
-    snprintf(text, sizeof(text), "the member \"%.*s\" comes twice",
-             (int) m->name.len, m->name.data);
+    (void) push_json_fail(r, m->name.data - 1, text);
 
-    return push_json_fail(r, text);
+    return PUSH_ERROR;
 }
 
 
-static int
-push_json_fail(struct push_json_reader *r, const char *text)
+static const char *
+push_json_fail(struct push_json_reader *r, const char *p, const char *text)
 {
     if (r->error != NULL) {
-        r->error->at = (size_t) (r->pos - r->begin);
+        r->error->at = (size_t) (p - r->begin);
         snprintf(r->error->text, sizeof(r->error->text), "%s", text);
     }
 
-    return PUSH_ERROR;
+    return NULL;
 }

@@ -16,8 +16,12 @@
 /* A surrogate without its other half, never equal to a character. */
 #define PUSH_JSON_LONE  UINT32_C(0x80000000)
 
-static const char *push_json_string_escape(const char **pos, const char *end);
-static const char *push_json_string_utf8(const char **pos, const char *end);
+static const char *push_json_string_escape(const char *p, const char *end,
+    struct push_json_fault *fault);
+static const char *push_json_string_utf8(const char *p, const char *end,
+    struct push_json_fault *fault);
+static const char *push_json_string_fail(struct push_json_fault *fault,
+    const char *at, const char *text);
 static const char *push_json_string_plain(const char *p, const char *end);
 static uint32_t push_json_string_char(const char **pos);
 static uint32_t push_json_string_hex4(const char *p);
@@ -25,39 +29,38 @@ static size_t push_json_string_encode(char *to, uint32_t c);
 
 
 const char *
-push_json_string_scan(const char **pos, const char *end)
+push_json_string_scan(const char *p, const char *end,
+    struct push_json_fault *fault)
 {
     unsigned char  c;
-    const char    *fault;
 
-    fault = NULL;
+    while (p != NULL) {
+        p = push_json_string_plain(p, end);
 
-    while (fault == NULL) {
-        *pos = push_json_string_plain(*pos, end);
-
-        if (*pos == end) {
-            return "the text ends inside a string";
+        if (p == end) {
+            return push_json_string_fail(fault, p,
+                                         "the text ends inside a string");
         }
 
-        c = (unsigned char) **pos;
+        c = (unsigned char) *p;
 
         if (c == '"') {
-            (*pos)++;
-            return NULL;
+            return p + 1;
         }
 
         if (c == '\\') {
-            fault = push_json_string_escape(pos, end);
+            p = push_json_string_escape(p, end, fault);
 
         } else if (c >= 0x80) {
-            fault = push_json_string_utf8(pos, end);
+            p = push_json_string_utf8(p, end, fault);
 
         } else {
-            fault = "a control character in a string must be escaped";
+            return push_json_string_fail(fault, p, "a control character in "
+                                         "a string must be escaped");
         }
     }
 
-    return fault;
+    return NULL;
 }
 
 
@@ -163,13 +166,14 @@ push_json_string_plain(const char *p, const char *end)
 
 
 static const char *
-push_json_string_escape(const char **pos, const char *end)
+push_json_string_escape(const char *p, const char *end,
+    struct push_json_fault *fault)
 {
     int       c;
     unsigned  i;
 
-    (*pos)++;
-    c = *pos != end ? (unsigned char) **pos : -1;
+    p++;
+    c = p != end ? (unsigned char) *p : -1;
 
     switch (c) {
 
@@ -181,71 +185,75 @@ push_json_string_escape(const char **pos, const char *end)
     case 'n':
     case 'r':
     case 't':
-        (*pos)++;
-        return NULL;
+        return p + 1;
 
     case 'u':
-        (*pos)++;
+        p++;
         break;
 
     case -1:
-        return "the text ends inside a string";
+        return push_json_string_fail(fault, p,
+                                     "the text ends inside a string");
 
     default:
-        return "unknown escape in a string";
+        return push_json_string_fail(fault, p, "unknown escape in a string");
     }
 
-    for (i = 0; i < 4; i++) {
-        c = *pos != end ? (unsigned char) **pos : -1;
+    for (i = 0; i < 4; i++, p++) {
+        c = p != end ? (unsigned char) *p : -1;
 
         if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')
               || (c >= 'A' && c <= 'F')))
         {
-            return "expected four hex digits after \\u";
+            return push_json_string_fail(fault, p, "expected four hex digits "
+                                         "after \\u");
         }
-
-        (*pos)++;
     }
 
-    return NULL;
+    return p;
 }
 
 
 /* A run of bytes that are not ASCII: whole characters only. */
 static const char *
-push_json_string_utf8(const char **pos, const char *end)
+push_json_string_utf8(const char *p, const char *end,
+    struct push_json_fault *fault)
 {
-    size_t          len;
-    unsigned        state;
-    const uint8_t  *p;
+    unsigned     state;
+    const char  *run;
 
-    p = (const uint8_t *) *pos;
-    len = 0;
+    run = p;
 
-    while (p + len != (const uint8_t *) end && p[len] >= 0x80) {
-        len++;
+    while (p != end && (unsigned char) *p >= 0x80) {
+        p++;
     }
 
-    if (push_frame_utf8(0, p, len) == 0) {
-        *pos += len;
-        return NULL;
+    if (push_frame_utf8(0, (const uint8_t *) run, (size_t) (p - run)) == 0) {
+        return p;
     }
 
     /* Bad: find the byte, or the end of the run if it stops too early. */
 
-    for (state = 0; len > 0; len--) {
-        state = push_frame_utf8(state, p, 1);
+    for (state = 0; run != p; run++) {
+        state = push_frame_utf8(state, (const uint8_t *) run, 1);
 
         if (state == PUSH_FRAME_UTF8_BAD) {
             break;
         }
-
-        p++;
     }
 
-    *pos = (const char *) p;
+    return push_json_string_fail(fault, run, "invalid UTF-8 in a string");
+}
 
-    return "invalid UTF-8 in a string";
+
+static const char *
+push_json_string_fail(struct push_json_fault *fault, const char *at,
+    const char *text)
+{
+    fault->at = at;
+    fault->text = text;
+
+    return NULL;
 }
 
 

@@ -11,12 +11,17 @@
 
 #include "push.h"
 
+struct push_json_fault {
+    const char *at;
+    const char *text;           /* a sentence */
+};
+
 /*
- * Checks a string whose first byte behind the opening quote is *pos.  NULL,
- * and *pos is behind the closing quote; or what is wrong, as a sentence, and
- * *pos is at the fault.
+ * Checks a string from behind its opening quote.  Returns where it goes on
+ * behind the closing quote, or NULL with *fault.
  */
-const char *push_json_string_scan(const char **pos, const char *end);
+const char *push_json_string_scan(const char *pos, const char *end,
+    struct push_json_fault *fault);
 
 /*
  * Are two checked strings the same after unescaping?  Both without quotes;
