@@ -481,7 +481,7 @@ push_frame_utf8_skip(const uint8_t *p, const uint8_t *end)
 
     while (end - p >= 4) {
 
-        while (*p < 0x80 && end - p >= 32) {
+        while (end - p >= 32 && *p < 0x80) {
             memcpy(w, p, 32);
 
             if ((w[0] | w[1] | w[2] | w[3]) & PUSH_FRAME_HIGH_BITS) {
