@@ -31,6 +31,8 @@ struct collector_debts {
     size_t                 owed;    /* in the list */
     size_t                 strays;  /* out and gone */
     int64_t                row;
+    int64_t                due_ms;  /* take gives none before */
+    unsigned               tries;   /* that came back, since one was paid */
     struct collector_debt *first;
     struct collector_debt *last;
 
@@ -146,11 +148,12 @@ collector_debts_add(struct collector_debts *d, struct push_str log,
 
 
 struct collector_debt *
-collector_debts_take(struct collector_debts *d, struct push_str *name)
+collector_debts_take(struct collector_debts *d, int64_t now_ms,
+    struct push_str *name)
 {
     struct collector_debt  *debt;
 
-    debt = d->first;
+    debt = now_ms < d->due_ms ? NULL : d->first;
 
     if (debt != NULL) {
         debts_unlink(d, debt);
@@ -170,6 +173,7 @@ collector_debts_paid(struct collector_debts *d, struct collector_debt *debt)
     struct collector_debt  **chain;
 
     debt->out = false;
+    d->tries = 0;
 
     if (debt->again) {
         debt->again = false;
@@ -198,8 +202,13 @@ collector_debts_paid(struct collector_debts *d, struct collector_debt *debt)
 
 
 void
-collector_debts_back(struct collector_debts *d, struct collector_debt *debt)
+collector_debts_back(struct collector_debts *d, struct collector_debt *debt,
+    int64_t now_ms)
 {
+    if (now_ms >= d->due_ms) {      /* once for all that come back together */
+        d->due_ms = now_ms + collector_retry_ms(d->tries++);
+    }
+
     if (debt == d->all) {
         debt->out = false;
         debt->again = false;

@@ -17,7 +17,7 @@
 #ifndef COLLECTOR_DEBTS_H
 #define COLLECTOR_DEBTS_H
 
-#include "push.h"
+#include "collector_item.h"
 
 #define DEBTS_MAX  100000           /* names (WIRES section 3) */
 
@@ -38,16 +38,17 @@ void collector_debts_add(struct collector_debts *d, struct push_str log,
 
 /*
  * The oldest that is owed and not out; it is out from now on, until paid or
- * back.  NULL: none.  name: valid until then.
+ * back.  NULL: none, or one came back a while ago (collector_retry_ms) and all
+ * wait.  name: valid until then.  Times: any monotonic clock.
  */
 struct collector_debt *collector_debts_take(struct collector_debts *d,
-    struct push_str *name);
+    int64_t now_ms, struct push_str *name);
 
 /* One that was taken: it arrived, or it did not. */
 void collector_debts_paid(struct collector_debts *d,
     struct collector_debt *debt);
 void collector_debts_back(struct collector_debts *d,
-    struct collector_debt *debt);
+    struct collector_debt *debt, int64_t now_ms);
 
 /* Owed and not out; all. */
 size_t collector_debts_owed(const struct collector_debts *d);

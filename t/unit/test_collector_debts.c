@@ -20,13 +20,20 @@ assert_name(struct push_str name, const char *expected)
 }
 
 
+/* Far enough from each other that nothing waits. */
+static int64_t  now_ms;
+
+#define back(d, debt)  collector_debts_back(d, debt, now_ms)
+
+
 static struct collector_debt *
 take(struct collector_debts *d, const char *expected)
 {
     struct push_str         name;
     struct collector_debt  *debt;
 
-    debt = collector_debts_take(d, &name);
+    now_ms += 60000;
+    debt = collector_debts_take(d, now_ms, &name);
 
     if (expected == NULL) {
         assert_null(debt);
@@ -69,7 +76,7 @@ test_a_log_is_owed_once_and_the_oldest_first(void **state)
 
     collector_debts_paid(d, one);
     assert_int_equal(collector_debts_row(d), 5);
-    collector_debts_back(d, two);
+    back(d, two);
     assert_int_equal(collector_debts_owed(d), 1);
 
     collector_debts_paid(d, take(d, "user:a"));
@@ -102,7 +109,7 @@ test_what_is_added_while_it_is_out_is_owed_again(void **state)
     collector_debts_add(d, PUSH_STR("all"), 1);
     debt = take(d, "all");
     collector_debts_add(d, PUSH_STR("all"), 2);
-    collector_debts_back(d, debt);
+    back(d, debt);
     collector_debts_paid(d, take(d, "all"));
     take(d, NULL);
 
@@ -147,7 +154,7 @@ test_too_many_names_become_a_star(void **state)
 
     /* one that was out all the time still holds the mark, and comes back */
     assert_int_equal(collector_debts_row(d), 1000);
-    collector_debts_back(d, out);
+    back(d, out);
     collector_debts_paid(d, take(d, "*"));
     assert_true(collector_debts_row(d) == INT64_MAX);
 
@@ -172,13 +179,52 @@ test_a_star_that_is_out_is_owed_again_or_given_back(void **state)
 
     collector_debts_add(d, PUSH_STR("user:a"), 3);
     name = take(d, "user:a");
-    collector_debts_back(d, star);
+    back(d, star);
     collector_debts_paid(d, name);
 
     collector_debts_paid(d, take(d, "*"));
     take(d, NULL);
     assert_int_equal(collector_debts_count(d), 0);
     assert_true(collector_debts_row(d) == INT64_MAX);
+
+    collector_debts_destroy(d);
+}
+
+
+static void
+test_those_that_come_back_wait(void **state)
+{
+    unsigned                i;
+    int64_t                 t;
+    struct push_str         name;
+    struct collector_debt  *one, *two;
+    struct collector_debts *d = collector_debts_create(DEBTS_MAX);
+    const int64_t           waits[] = { 500, 1000, 2000, 4000, 8000, 8000 };
+
+    (void) state;
+
+    collector_debts_add(d, PUSH_STR("user:a"), 0);
+    collector_debts_add(d, PUSH_STR("user:b"), 0);
+
+    for (i = 0, t = 1000; i < 6; i++) {
+        one = collector_debts_take(d, t, &name);
+        two = collector_debts_take(d, t, &name);
+        assert_non_null(one);
+        assert_non_null(two);
+
+        collector_debts_back(d, one, t);
+        collector_debts_back(d, two, t);
+
+        assert_null(collector_debts_take(d, t + waits[i] - 1, &name));
+        t += waits[i];
+    }
+
+    one = collector_debts_take(d, t, &name);
+    two = collector_debts_take(d, t, &name);
+    collector_debts_paid(d, one);
+    collector_debts_back(d, two, t);
+    assert_null(collector_debts_take(d, t + 499, &name));
+    collector_debts_paid(d, collector_debts_take(d, t + 500, &name));
 
     collector_debts_destroy(d);
 }
@@ -192,6 +238,7 @@ main(void)
         cmocka_unit_test(test_what_is_added_while_it_is_out_is_owed_again),
         cmocka_unit_test(test_too_many_names_become_a_star),
         cmocka_unit_test(test_a_star_that_is_out_is_owed_again_or_given_back),
+        cmocka_unit_test(test_those_that_come_back_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
