@@ -20,6 +20,9 @@ use Push::Token qw(jwt hs256_key);
 use Push::WebSocket;
 use Time::HiRes qw(sleep time);
 
+# A test that is ended by a time limit still ends what it started.
+$SIG{$_} = sub { exit(1) } for qw(INT TERM HUP);
+
 our $root = abs_path(dirname(__FILE__) . '/../../..');
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
