@@ -34,6 +34,7 @@ struct redis_conf {
     const char *name;           /* CLIENT SETNAME; borrowed */
     struct log *log;
     unsigned    in_flight;      /* 0: REDIS_IN_FLIGHT */
+    unsigned    reply_ms;       /* 0: REDIS_REPLY_MS */
 
     /* Up: commands are taken from now on.  Down: replies under way had NULL. */
     void      (*on_up)(void *data);     /* each may be NULL */
@@ -90,9 +91,13 @@ const struct redis_reply *redis_at(const struct redis_reply *reply, size_t i);
 /* For a conf_row's check. */
 int redis_url_check(const char *value, char *error, size_t size);
 
-/* One entry of a stream: fields[2 i] is a name, fields[2 i + 1] its value. */
+/*
+ * One entry of a stream: fields[2 i] is a name, fields[2 i + 1] its value.  One
+ * that was pending and has been trimmed meanwhile has no fields: acknowledge
+ * it.
+ */
 struct redis_entry {
-    struct push_str        id;
+    struct push_str        id;          /* "1700000000123-0" */
     const struct push_str *fields;
     size_t                 count;       /* of pairs */
 };
