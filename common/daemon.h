@@ -27,16 +27,16 @@ struct daemon_conf {
     int64_t  drain_timeout_ms;
 };
 
-/* type: the daemon's struct; field: its member of type struct daemon_conf. */
-#define DAEMON_CONF_ROWS(type, field)                                         \
+/* conf: the daemon's struct; part: its member of type struct daemon_conf. */
+#define DAEMON_CONF_ROWS(conf, part)                                          \
     { .name = "listen", .type = CONF_STRING,                                  \
-      .offset = offsetof(type, field.listen), .min = 1, .max = 108,           \
+      .offset = offsetof(conf, part.listen), .min = 1, .max = 108,            \
       .check = daemon_listen_check },                                         \
     { .name = "log_level", .type = CONF_WORD,                                 \
-      .offset = offsetof(type, field.log_level), .fallback = "info",          \
+      .offset = offsetof(conf, part.log_level), .fallback = "info",           \
       .words = log_level_words },                                             \
     { .name = "drain_timeout", .type = CONF_TIME,                             \
-      .offset = offsetof(type, field.drain_timeout_ms), .fallback = "10s",    \
+      .offset = offsetof(conf, part.drain_timeout_ms), .fallback = "10s",     \
       .max = 3600 * 1000 }
 
 struct daemon_hooks {
