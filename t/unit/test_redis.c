@@ -81,13 +81,14 @@ test_server_stop(struct test *t, int sig)
 /* Runs the loop until the condition holds; false: it never did. */
 #define test_wait(t, condition)                                               \
     ({                                                                        \
+        bool     holds_;                                                      \
         int64_t  until_ = daemon_monotonic_ms() + TEST_WAIT_MS;               \
                                                                               \
-        while (!(condition) && daemon_monotonic_ms() < until_) {              \
+        while (!(holds_ = (condition)) && daemon_monotonic_ms() < until_) {   \
             test_turn(t);                                                     \
         }                                                                     \
                                                                               \
-        (condition);                                                          \
+        holds_;                                                               \
     })
 
 static void
