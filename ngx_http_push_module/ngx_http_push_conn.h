@@ -1,10 +1,14 @@
 /*
  * ngx_http_push_conn: one live connection after its 101
  *
- *     socket --recv--> scratch --push_frame--> message --> delivery
- *                                         \--> ping, close
+ *     handshake --> start --> live --close--> closing --> dead --> freed
+ *                              |                 2 s + 2 s    ^
+ *                              +-------------abort------------+
  *
- * Nobody else closes one.
+ * in:   frames to send, times to look, reasons to close; what comes from the
+ *       client goes through ngx_http_push_input.c
+ * out:  bytes through the queue, calls of delivery
+ * owns: the connection, from its 101 to its end; nobody else closes one
  */
 
 #ifndef NGX_HTTP_PUSH_CONN_H
@@ -66,6 +70,19 @@ ngx_uint_t ngx_http_push_conn_room(ngx_http_push_conn_t *ws, size_t len);
 /* Text of a JSON frame of our own, formatted as by ngx_sprintf. */
 ngx_int_t ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws,
     const char *fmt, ...);
+
+/*
+ * Between the handlers of a connection only: what has to leave now; the end of
+ * the closing handshake, if our Close has gone and no other is to come; names
+ * it in log lines until leave.
+ */
+void ngx_http_push_conn_flush(ngx_http_push_conn_t *ws);
+void ngx_http_push_conn_finish(ngx_http_push_conn_t *ws);
+void ngx_http_push_conn_enter(ngx_http_push_conn_t *ws);
+void ngx_http_push_conn_leave(ngx_http_push_conn_t *ws);
+
+/* The wheel's tick: gives memory back after a storm of handshakes. */
+void ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now);
 
 /* Its next look is at_ms at the latest (wheel). */
 void ngx_http_push_conn_wake_at(ngx_http_push_conn_t *ws, uint32_t at_ms);

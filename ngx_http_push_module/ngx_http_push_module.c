@@ -342,7 +342,12 @@ ngx_http_push_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_push_loc_conf_t  *prev = parent;
     ngx_http_push_loc_conf_t  *conf = child;
 
+    ngx_http_core_loc_conf_t  *clcf;
+
     conf->main = ngx_http_conf_get_module_main_conf(cf, ngx_http_push_module);
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    conf->error_log = clcf->error_log;
 
     ngx_conf_merge_ptr_value(conf->user, prev->user, NULL);
     ngx_conf_merge_ptr_value(conf->expires, prev->expires, NULL);

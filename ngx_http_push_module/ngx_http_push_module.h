@@ -143,6 +143,7 @@ typedef struct {
     size_t                      max_message_size;       /* 16k */
     size_t                      queue_bytes;            /* push_send_queue */
     ngx_uint_t                  queue_count;            /* count, bytes */
+    ngx_log_t                  *error_log;      /* the location's */
     ngx_log_t                  *log;            /* of its connections: outlives
                                                    each of them; made for the
                                                    first one */
@@ -305,6 +306,6 @@ extern ngx_module_t  ngx_http_push_module;
 
 /* Unix milliseconds of nginx's cached wall clock. */
 #define ngx_http_push_wall_ms()                                               \
-    ((uint64_t) ngx_timeofday()->sec * 1000 + ngx_timeofday()->msec)
+    ((uint64_t) ngx_cached_time->sec * 1000 + ngx_cached_time->msec)
 
 #endif

@@ -1,0 +1,902 @@
+/*
+ * ngx_http_push_conn: one live connection after its 101
+ *
+ *     handshake --> start --> live --close--> closing --> dead --> freed
+ *                              |                 2 s + 2 s    ^
+ *                              +-------------abort------------+
+ *
+ * Nothing is freed under its caller: who is dead waits for the end of the
+ * turn, and only ngx_http_push_conn_turn() frees.
+ *
+ * On a plain connection c->pool goes as well, if nobody else has a cleanup in
+ * it: what nginx may still look at (log, addresses) is pointed elsewhere.
+ *
+ * in:   frames to send, times to look, reasons to close
+ * out:  bytes through the queue, calls of delivery
+ * owns: the connection, from its 101 to its end
+ */
+
+#include "ngx_http_push_conn.h"
+#include "ngx_http_push_delivery.h"
+#include "ngx_http_push_input.h"
+#include "ngx_http_push_msg.h"
+#include "ngx_http_push_queue.h"
+#include "ngx_http_push_slab.h"
+#include "ngx_http_push_table.h"
+#include "ngx_http_push_wheel.h"
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+
+#define NGX_HTTP_PUSH_CONN_CLOSING_MS  2000     /* for each of two steps */
+#define NGX_HTTP_PUSH_CONN_GRACE       30       /* s after a token's end */
+#define NGX_HTTP_PUSH_CONN_FRAME       2048     /* bytes of a frame of ours */
+
+#define NGX_HTTP_PUSH_CONN_STORM       1000     /* handshakes */
+#define NGX_HTTP_PUSH_CONN_TRIM_MS     10000
+
+
+static ngx_int_t ngx_http_push_conn_logs(ngx_http_push_loc_conf_t *conf);
+static u_char *ngx_http_push_conn_log_error(ngx_log_t *log, u_char *buf,
+    size_t len);
+static void ngx_http_push_conn_log(ngx_http_push_conn_t *ws);
+static void ngx_http_push_conn_slim(ngx_http_push_conn_t *ws);
+static void ngx_http_push_conn_write_handler(ngx_event_t *wev);
+static void ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now);
+static void ngx_http_push_conn_mark(ngx_http_push_conn_t *ws);
+static void ngx_http_push_conn_leaving(ngx_http_push_conn_t *ws,
+    enum push_close reason, ngx_uint_t code);
+static void ngx_http_push_conn_turn(ngx_event_t *ev);
+static void ngx_http_push_conn_free(ngx_http_push_conn_t *ws);
+static void ngx_http_push_conn_abort_each(ngx_http_push_conn_t *ws,
+    void *data);
+
+#define ngx_http_push_conn_size(ws)                                           \
+    (sizeof(ngx_http_push_conn_t) + (ws)->socklen)
+#define ngx_http_push_conn_sockaddr(ws)  ((struct sockaddr *) ((ws) + 1))
+
+
+ngx_int_t
+ngx_http_push_conn_init(ngx_http_push_worker_t *w)
+{
+    w->scratch = ngx_alloc(NGX_HTTP_PUSH_SCRATCH, ngx_cycle->log);
+    if (w->scratch == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_queue_init(&w->dirty);
+    ngx_queue_init(&w->dead);
+
+    w->flush.handler = ngx_http_push_conn_turn;
+    w->flush.data = w;
+    w->flush.log = ngx_cycle->log;
+
+    return ngx_http_push_wheel_init(w, ngx_http_push_conn_look);
+}
+
+
+void
+ngx_http_push_conn_destroy(ngx_http_push_worker_t *w)
+{
+    ngx_uint_t  cursor;
+
+    if (w->wheel) {
+        cursor = 0;
+        (void) ngx_http_push_table_walk(&cursor, NGX_MAX_INT_T_VALUE,
+                                        ngx_http_push_conn_abort_each, w);
+
+        ngx_http_push_conn_turn(&w->flush);
+        ngx_http_push_wheel_destroy(w);
+    }
+
+    if (w->flush.posted) {
+        ngx_delete_posted_event(&w->flush);
+    }
+
+    ngx_free(w->scratch);
+    w->scratch = NULL;
+}
+
+
+static void
+ngx_http_push_conn_abort_each(ngx_http_push_conn_t *ws, void *data)
+{
+    ngx_http_push_conn_abort(ws, PUSH_CLOSE_GOING_AWAY);
+}
+
+
+/* --- from the handshake ------------------------------------------------- */
+
+ngx_http_push_conn_t *
+ngx_http_push_conn_create(ngx_connection_t *c, ngx_http_push_loc_conf_t *conf,
+    ngx_str_t *uid, time_t expires, ngx_uint_t raw)
+{
+    ngx_http_push_conn_t    *ws;
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+
+    if (ngx_http_push_conn_logs(conf) != NGX_OK) {
+        return NULL;
+    }
+
+    ws = ngx_http_push_slab_alloc(sizeof(ngx_http_push_conn_t) + c->socklen);
+    if (ws == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(ws, sizeof(ngx_http_push_conn_t));
+
+    ws->c = c;
+    ws->conf = conf;
+    ws->socklen = (uint8_t) c->socklen;
+    ws->expires = (uint32_t) expires;
+    ws->raw = raw;
+
+#if (NGX_SSL || NGX_COMPAT)
+    ws->tls = (c->ssl != NULL);
+#endif
+
+    /* now: realip takes its address back when the request goes */
+    ngx_memcpy(ngx_http_push_conn_sockaddr(ws), c->sockaddr, c->socklen);
+
+    if (ngx_http_push_table_prepare(ws, uid->data, uid->len) != NGX_OK) {
+        ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
+        return NULL;
+    }
+
+    ws->id = push_conn_make(w->slot_number, w->generation, w->next_index++);
+
+    return ws;
+}
+
+
+void
+ngx_http_push_conn_discard(ngx_http_push_conn_t *ws)
+{
+    ngx_http_push_table_discard(ws);
+    ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
+}
+
+
+void
+ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early, size_t len)
+{
+    uint32_t                 now;
+    ngx_event_t             *rev, *wev;
+    ngx_connection_t        *c;
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+    c = ws->c;
+    rev = c->read;
+    wev = c->write;
+    now = ngx_http_push_now();
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
+    }
+
+    if (wev->timer_set) {
+        ngx_del_timer(wev);
+    }
+
+    rev->delayed = 0;
+    rev->timedout = 0;
+    wev->delayed = 0;
+    wev->timedout = 0;
+
+    if (c->tcp_nopush == NGX_TCP_NOPUSH_SET) {
+        (void) ngx_tcp_push(c->fd);
+        c->tcp_nopush = NGX_TCP_NOPUSH_UNSET;
+    }
+
+    (void) ngx_tcp_nodelay(c);
+
+    ngx_reusable_connection(c, 0);
+    c->idle = 0;
+    c->data = ws;
+
+    rev->handler = ngx_http_push_input_handler;
+    wev->handler = ngx_http_push_conn_write_handler;
+
+    ngx_http_push_conn_slim(ws);
+
+    ws->partial = early;
+    ws->partial_len = (uint32_t) len;
+    ws->early = (early != NULL);
+
+    ws->since_ms = ngx_http_push_wall_ms();
+    ws->seen_ms = now;
+    ws->ack_ms = now;
+
+    w->connections++;
+    w->counters->connections = w->connections;
+    w->started++;
+
+    ngx_http_push_table_add(ws);
+    ngx_http_push_wheel_start(w);
+    ngx_http_push_conn_wake_at(ws, now + (uint32_t)
+                               (ws->raw ? ws->conf->heartbeat_timeout
+                                        : ngx_min(ws->conf->hello_timeout,
+                                                ws->conf->heartbeat_timeout)));
+
+    ngx_http_push_conn_log(ws);
+
+    /* the caller's stack still knows c: nothing is read, sent or closed here */
+
+    ngx_post_event(rev, &ngx_posted_events);
+
+    ngx_http_push_delivery_open(ws);
+}
+
+
+static void
+ngx_http_push_conn_slim(ngx_http_push_conn_t *ws)
+{
+    ngx_log_t         *log;
+    ngx_pool_t        *pool;
+    ngx_connection_t  *c;
+
+    c = ws->c;
+    pool = c->pool;
+
+    if (ws->tls) {
+#if (NGX_SSL)
+        c->ssl->buffer = 0;     /* the queue keeps its bytes in place */
+#endif
+        return;
+    }
+
+    if (pool->cleanup) {
+        return;                 /* somebody wants to hear of its end */
+    }
+
+    log = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) ? ws->conf->debug_log
+                                                         : ws->conf->log;
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+
+    c->sockaddr = ngx_http_push_conn_sockaddr(ws);
+    c->socklen = ws->socklen;
+    ngx_str_null(&c->addr_text);
+
+    c->local_sockaddr = c->listening->sockaddr;
+    c->local_socklen = c->listening->socklen;
+
+    c->proxy_protocol = NULL;
+    c->buffer = NULL;
+
+#if (NGX_THREADS || NGX_COMPAT)
+    c->sendfile_task = NULL;
+#endif
+
+    c->pool = NULL;
+    ws->slim = 1;
+
+    ngx_destroy_pool(pool);
+}
+
+
+/* --- frames ------------------------------------------------------------- */
+
+ngx_int_t
+ngx_http_push_conn_send(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
+    ngx_uint_t own)
+{
+    ngx_int_t  rc;
+
+    if (ws->closing) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_push_queue_add(ws, m, own);
+
+    if (rc != NGX_OK) {
+        ws->full = 1;
+
+        if (own) {
+            /* it asks for more than it reads */
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_SLOW, 0, NULL, 0);
+        }
+
+        return rc;
+    }
+
+    ngx_http_push_conn_mark(ws);
+
+    return ws->c->write->ready ? NGX_OK : NGX_AGAIN;
+}
+
+
+ngx_uint_t
+ngx_http_push_conn_room(ngx_http_push_conn_t *ws, size_t len)
+{
+    if (ws->closing) {
+        return 0;
+    }
+
+    if (ngx_http_push_queue_room(ws, len)) {
+        return 1;
+    }
+
+    ws->full = 1;
+
+    return 0;
+}
+
+
+ngx_int_t
+ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws, const char *fmt, ...)
+{
+    u_char               *p, buf[NGX_HTTP_PUSH_CONN_FRAME];
+    va_list               args;
+    ngx_int_t             rc;
+    ngx_http_push_msg_t  *m;
+
+    if (ws->closing) {
+        return NGX_DECLINED;
+    }
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    va_end(args);
+
+    if (p == buf + sizeof(buf)) {
+        return NGX_ERROR;       /* cut */
+    }
+
+    m = ngx_http_push_msg_text(buf, p - buf);
+    if (m == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_push_conn_send(ws, m, 1);
+
+    ngx_http_push_msg_put(m);
+
+    return rc;
+}
+
+
+static void
+ngx_http_push_conn_mark(ngx_http_push_conn_t *ws)
+{
+    if (!ws->dirty && !ws->dead) {
+        ws->dirty = 1;
+        ngx_queue_insert_tail(&ngx_http_push_worker->dirty, &ws->dirty_link);
+        ngx_post_event(&ngx_http_push_worker->flush, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_push_conn_write_handler(ngx_event_t *wev)
+{
+    ngx_connection_t      *c;
+    ngx_http_push_conn_t  *ws;
+
+    c = wev->data;
+    ws = c->data;
+
+    if (ws->dead) {
+        return;
+    }
+
+    ngx_http_push_conn_enter(ws);
+    ngx_http_push_conn_flush(ws);
+    ngx_http_push_conn_leave(ws);
+}
+
+
+void
+ngx_http_push_conn_flush(ngx_http_push_conn_t *ws)
+{
+    ngx_int_t                  rc;
+    ngx_http_push_msg_t       *pong;
+    ngx_http_push_loc_conf_t  *conf;
+
+    rc = ngx_http_push_queue_flush(ws);
+
+    if (rc == NGX_OK && ws->pong_wanted && !ws->closing) {
+        pong = ngx_http_push_input_pong(ws);
+
+        if (pong) {
+            (void) ngx_http_push_queue_add(ws, pong, 1);
+            ngx_http_push_msg_put(pong);
+
+            rc = ngx_http_push_queue_flush(ws);
+        }
+    }
+
+    if (rc == NGX_ERROR) {
+        ngx_http_push_conn_abort(ws, PUSH_CLOSE_LOST);
+        return;
+    }
+
+    if (ws->closing) {
+        if (rc == NGX_OK && !ws->close_sent) {
+            ws->close_sent = 1;
+            ws->seen_ms = ngx_http_push_now();
+            ngx_http_push_conn_finish(ws);
+        }
+
+        return;
+    }
+
+    conf = ws->conf;
+
+    if (ws->full
+        && ws->queue.bytes <= conf->queue_bytes / 2
+        && ws->queue.count <= conf->queue_count / 2)
+    {
+        ws->full = 0;
+        ngx_http_push_delivery_room(ws);
+    }
+}
+
+
+/* --- time --------------------------------------------------------------- */
+
+void
+ngx_http_push_conn_wake_at(ngx_http_push_conn_t *ws, uint32_t at_ms)
+{
+    if (!ws->dead) {
+        ngx_http_push_wheel_at(ws, at_ms);
+    }
+}
+
+
+static void
+ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now)
+{
+    int64_t   left;
+    uint32_t  at;
+
+    if (ws->closing) {
+        at = ws->seen_ms + NGX_HTTP_PUSH_CONN_CLOSING_MS;
+
+        if (ngx_http_push_before(now, at)) {
+            ngx_http_push_conn_wake_at(ws, at);
+
+        } else {
+            ngx_http_push_conn_abort(ws, PUSH_CLOSE_LOST);
+        }
+
+        return;
+    }
+
+    at = ws->seen_ms + (uint32_t) ws->conf->heartbeat_timeout;
+
+    if (!ngx_http_push_before(now, at)) {
+        ngx_http_push_conn_close(ws, PUSH_CLOSE_HEARTBEAT, 0, NULL, 0);
+        return;
+    }
+
+    ngx_http_push_conn_wake_at(ws, at);
+
+    if (ws->expires) {
+        left = (int64_t) ws->expires + NGX_HTTP_PUSH_CONN_GRACE - ngx_time();
+
+        if (left <= 0) {
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_EXPIRED, 0, NULL, 0);
+            return;
+        }
+
+        /* once a minute: the wall clock may jump, a token may be renewed */
+
+        ngx_http_push_conn_wake_at(ws, now
+                                       + 1000 * (uint32_t) ngx_min(left, 60));
+    }
+
+    if (!ws->raw && !ws->ready) {
+        at = ws->ack_ms + (uint32_t) ws->conf->hello_timeout;
+
+        if (ngx_http_push_before(now, at)) {
+            ngx_http_push_conn_wake_at(ws, at);
+            return;
+        }
+
+        ngx_http_push_delivery_begin(ws);
+    }
+
+    ngx_http_push_delivery_tick(ws, now);
+}
+
+
+void
+ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now)
+{
+    if (w->started < NGX_HTTP_PUSH_CONN_STORM
+        || now - w->trim_ms < NGX_HTTP_PUSH_CONN_TRIM_MS)
+    {
+        return;
+    }
+
+    w->started = 0;
+    w->trim_ms = now;
+
+#if defined(__GLIBC__)
+    /* requests of a storm leave holes below what lives on */
+    (void) malloc_trim(0);
+#endif
+}
+
+
+/* --- the way out -------------------------------------------------------- */
+
+void
+ngx_http_push_conn_close(ngx_http_push_conn_t *ws, enum push_close reason,
+    ngx_uint_t code, const char *text, size_t len)
+{
+    u_char                frame[PUSH_FRAME_CONTROL_MAX + 2];
+    size_t                n;
+    ngx_int_t             rc;
+    ngx_http_push_msg_t  *m;
+
+    if (ws->closing) {
+        return;
+    }
+
+    if (reason == PUSH_CLOSE_LOST) {
+        ngx_http_push_conn_abort(ws, reason);
+        return;
+    }
+
+    if (code == 0) {
+        code = push_close_code(reason);
+    }
+
+    if (text == NULL) {
+        text = push_close_text(reason);
+        len = ngx_strlen(text);
+    }
+
+    ngx_http_push_conn_leaving(ws, reason, code);
+
+    n = 2;      /* 1005 is never on the wire: an empty Close is echoed empty */
+
+    if (code != 1005) {
+        n = push_frame_close(frame, code, text, len);
+    }
+
+    m = ngx_http_push_msg_control(PUSH_FRAME_CLOSE, frame + 2, n - 2);
+    if (m == NULL) {
+        ngx_http_push_conn_abort(ws, reason);
+        return;
+    }
+
+    rc = ngx_http_push_queue_add(ws, m, 1);
+
+    ngx_http_push_msg_put(m);
+
+    if (rc != NGX_OK) {
+        ngx_http_push_conn_abort(ws, reason);
+        return;
+    }
+
+    ws->seen_ms = ngx_http_push_now();
+    ngx_http_push_conn_wake_at(ws, ws->seen_ms
+                                   + NGX_HTTP_PUSH_CONN_CLOSING_MS);
+    ngx_http_push_conn_mark(ws);
+}
+
+
+void
+ngx_http_push_conn_abort(ngx_http_push_conn_t *ws, enum push_close reason)
+{
+    ngx_http_push_worker_t  *w;
+
+    if (ws->dead) {
+        return;
+    }
+
+    if (!ws->closing) {
+        ngx_http_push_conn_leaving(ws, reason, push_close_code(reason));
+    }
+
+    w = ngx_http_push_worker;
+
+    ws->dead = 1;
+    ngx_http_push_wheel_remove(ws);
+
+    if (ws->dirty) {
+        ws->dirty = 0;
+        ngx_queue_remove(&ws->dirty_link);
+    }
+
+    ngx_queue_insert_tail(&w->dead, &ws->dirty_link);
+    ngx_post_event(&w->flush, &ngx_posted_events);
+}
+
+
+/* Both Closes have been said: FIN, and what the peer still sends is read. */
+
+void
+ngx_http_push_conn_finish(ngx_http_push_conn_t *ws)
+{
+    if (!ws->close_sent || ws->fin_sent || ws->dead
+        || !(ws->peer_closed || ws->failed))
+    {
+        return;
+    }
+
+    if (ws->tls || ngx_shutdown_socket(ws->c->fd, NGX_WRITE_SHUTDOWN) == -1) {
+        ngx_http_push_conn_abort(ws, PUSH_CLOSE_LOST);
+        return;
+    }
+
+    ws->fin_sent = 1;
+    ws->seen_ms = ngx_http_push_now();
+}
+
+
+static void
+ngx_http_push_conn_leaving(ngx_http_push_conn_t *ws, enum push_close reason,
+    ngx_uint_t code)
+{
+    ngx_http_push_counters_t  *counters;
+
+    counters = ngx_http_push_worker->counters;
+
+    ws->closing = 1;
+    ws->close_reason = (uint8_t) reason;
+    ws->close_code = (uint16_t) code;
+
+    switch (reason) {
+
+#define X(name, number, text, counter)                                        \
+    case PUSH_CLOSE_##name:                                                   \
+        counters->counter++;                                                  \
+        break;
+
+    PUSH_CLOSE_REASONS(X)
+#undef X
+
+    default:
+        break;
+    }
+
+    ngx_http_push_delivery_close(ws);
+}
+
+
+/* The end of a turn: what is queued is written, who is dead is freed. */
+
+static void
+ngx_http_push_conn_turn(ngx_event_t *ev)
+{
+    ngx_queue_t              dirty, *q;
+    ngx_http_push_conn_t    *ws;
+    ngx_http_push_worker_t  *w;
+
+    w = ev->data;
+
+    /* who becomes dirty meanwhile has the next turn */
+
+    if (!ngx_queue_empty(&w->dirty)) {
+        ngx_queue_init(&dirty);
+        ngx_queue_add(&dirty, &w->dirty);
+        ngx_queue_init(&w->dirty);
+
+        while (!ngx_queue_empty(&dirty)) {
+            q = ngx_queue_head(&dirty);
+            ws = ngx_queue_data(q, ngx_http_push_conn_t, dirty_link);
+
+            ngx_queue_remove(q);
+            ws->dirty = 0;
+
+            ngx_http_push_conn_enter(ws);
+            ngx_http_push_conn_flush(ws);
+            ngx_http_push_conn_leave(ws);
+        }
+    }
+
+    while (!ngx_queue_empty(&w->dead)) {
+        q = ngx_queue_head(&w->dead);
+        ws = ngx_queue_data(q, ngx_http_push_conn_t, dirty_link);
+
+        ngx_queue_remove(q);
+        ngx_http_push_conn_free(ws);
+    }
+
+    w->counters->queue_bytes = w->queue_bytes;
+}
+
+
+static void
+ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
+{
+    ngx_connection_t        *c;
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+    c = ws->c;
+
+    ngx_http_push_conn_log(ws);
+
+    ngx_http_push_table_remove(ws);
+    ngx_http_push_queue_clear(ws);
+    ngx_http_push_input_free(ws);
+    (void) ngx_http_push_conn_set_device(ws, NULL, 0);
+
+    if (ws->epoch) {
+        ngx_free(ws->epoch);
+    }
+
+    w->connections--;
+    w->counters->connections = w->connections;
+
+    c->data = NULL;
+
+    if (ws->slim) {
+#if (NGX_STAT_STUB)
+        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
+        c->destroyed = 1;
+        ngx_close_connection(c);
+
+    } else {
+        ngx_http_close_connection(c);   /* with TLS perhaps a bit later */
+    }
+
+    ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
+}
+
+
+/* --- device, log -------------------------------------------------------- */
+
+ngx_int_t
+ngx_http_push_conn_set_device(ngx_http_push_conn_t *ws, const u_char *device,
+    size_t len)
+{
+    u_char  *p;
+
+    p = NULL;
+
+    if (len) {
+        p = ngx_http_push_slab_alloc(len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, device, len);
+    }
+
+    ngx_http_push_slab_free(ws->device, ws->device_len);
+
+    ws->device = p;
+    ws->device_len = (uint8_t) len;
+
+    return NGX_OK;
+}
+
+
+/*
+ * One ngx_log_t serves all slim connections of a location; enter and leave
+ * say whose line it is.
+ */
+
+static ngx_int_t
+ngx_http_push_conn_logs(ngx_http_push_loc_conf_t *conf)
+{
+    ngx_log_t  *log;
+
+    if (conf->log) {
+        return NGX_OK;
+    }
+
+    log = ngx_palloc(ngx_cycle->pool, 2 * sizeof(ngx_log_t));
+    if (log == NULL) {
+        return NGX_ERROR;
+    }
+
+    log[0] = *conf->error_log;
+    log[0].connection = 0;
+    log[0].handler = ngx_http_push_conn_log_error;
+    log[0].data = NULL;
+    log[0].action = NULL;
+
+    log[1] = log[0];
+    log[1].log_level = NGX_LOG_DEBUG_CONNECTION|NGX_LOG_DEBUG_ALL;
+
+    conf->log = &log[0];
+    conf->debug_log = &log[1];
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_push_conn_enter(ngx_http_push_conn_t *ws)
+{
+    if (ws->slim) {
+        ws->c->log->data = ws;
+    }
+}
+
+
+void
+ngx_http_push_conn_leave(ngx_http_push_conn_t *ws)
+{
+    if (ws->slim) {
+        ws->c->log->data = NULL;
+    }
+}
+
+
+static u_char *
+ngx_http_push_conn_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char                *p, addr[NGX_SOCKADDR_STRLEN];
+    size_t                 n;
+    ngx_http_push_conn_t  *ws;
+
+    ws = log->data;
+
+    if (ws == NULL) {
+        return buf;
+    }
+
+    n = ngx_sock_ntop(ngx_http_push_conn_sockaddr(ws), ws->socklen, addr,
+                      NGX_SOCKADDR_STRLEN, 1);
+
+    p = ngx_snprintf(buf, len, ", client: %*s", n, addr);
+
+    if (ws->user) {
+        len -= p - buf;
+        p = ngx_snprintf(p, len, ", user: %*s", (size_t) ws->user->len,
+                         ws->user->name);
+    }
+
+    return p;
+}
+
+
+/* The line of its beginning, and that of its end. */
+
+static void
+ngx_http_push_conn_log(ngx_http_push_conn_t *ws)
+{
+    u_char               addr[NGX_SOCKADDR_STRLEN];
+    char                 conn[PUSH_CONN_TEXT_LEN];
+    size_t               n;
+    ngx_log_t           *log;
+    struct push_conn_id  id;
+
+    log = ws->conf->log;
+
+    if (log->log_level < NGX_LOG_INFO) {
+        return;
+    }
+
+    id.instance = ngx_http_push_worker->instance;
+    id.conn = ws->id;
+    push_conn_id_write(conn, id);
+
+    n = ngx_sock_ntop(ngx_http_push_conn_sockaddr(ws), ws->socklen, addr,
+                      NGX_SOCKADDR_STRLEN, 1);
+
+    if (!ws->dead) {
+        ngx_log_error(NGX_LOG_INFO, log, 0,
+                      "push open user=%*s conn=%*s client=%*s raw=%d",
+                      (size_t) ws->user->len, ws->user->name,
+                      (size_t) PUSH_CONN_TEXT_LEN, conn, n, addr, ws->raw);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, log, 0,
+                  "push close user=%*s device=%*s conn=%*s client=%*s code=%ud "
+                  "reason=\"%s\" seconds=%L messages=%uD bytes=%uL",
+                  (size_t) ws->user->len, ws->user->name,
+                  ws->device ? (size_t) ws->device_len : (size_t) 1,
+                  ws->device ? ws->device : (u_char *) "-",
+                  (size_t) PUSH_CONN_TEXT_LEN, conn, n, addr,
+                  (unsigned) ws->close_code, push_close_text(ws->close_reason),
+                  ((int64_t) ngx_http_push_wall_ms() - (int64_t) ws->since_ms)
+                  / 1000,
+                  ws->messages, ws->bytes);
+}

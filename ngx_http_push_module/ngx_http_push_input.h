@@ -1,0 +1,28 @@
+/*
+ * ngx_http_push_input: what comes from one client
+ *
+ *     socket --recv--> scratch --push_frame--> message --> client.c
+ *                                         \--> ping, pong, close --> conn.c
+ *
+ * in:   bytes; out: whole text messages, signs of life, a close with its reason
+ * owns: ws->partial and ws->control while a frame or message is cut
+ */
+
+#ifndef NGX_HTTP_PUSH_INPUT_H
+#define NGX_HTTP_PUSH_INPUT_H
+
+#include "ngx_http_push_module.h"
+
+/* The read handler of a connection. */
+void ngx_http_push_input_handler(ngx_event_t *rev);
+
+/*
+ * The latest ping that could not be answered while the queue was blocked:
+ * its pong with one reference, or NULL.
+ */
+ngx_http_push_msg_t *ngx_http_push_input_pong(ngx_http_push_conn_t *ws);
+
+/* Frees partial and control. */
+void ngx_http_push_input_free(ngx_http_push_conn_t *ws);
+
+#endif

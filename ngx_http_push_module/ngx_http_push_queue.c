@@ -1,0 +1,275 @@
+/*
+ * ngx_http_push_queue: frames that wait for one slow client
+ *
+ *     conn --add--> | m7 | m8 | m9 | --writev--> client
+ *
+ * The ring begins with four entries and doubles; it goes when the last frame
+ * has gone, so an idle connection has none.
+ *
+ * in:   messages as they go on the wire, counted, one copy in the worker
+ * out:  bytes to the socket
+ * owns: the ring and one count of each message in it
+ */
+
+#include "ngx_http_push_queue.h"
+#include "ngx_http_push_msg.h"
+#include "ngx_http_push_slab.h"
+
+
+#define NGX_HTTP_PUSH_QUEUE_START   4           /* entries */
+#define NGX_HTTP_PUSH_QUEUE_IOVS    64          /* frames of one writev */
+
+/* frames of our own: so much beyond push_send_queue */
+#define NGX_HTTP_PUSH_QUEUE_OWN_BYTES  65536
+#define NGX_HTTP_PUSH_QUEUE_OWN_COUNT  64
+
+/* of all queues of a worker: beyond it only empty ones take a message */
+#define NGX_HTTP_PUSH_QUEUE_WORKER_BYTES  (256 * 1024 * 1024)
+
+
+static ngx_int_t ngx_http_push_queue_grow(ngx_http_push_queue_t *q);
+static ssize_t ngx_http_push_queue_write(ngx_http_push_conn_t *ws);
+static void ngx_http_push_queue_sent(ngx_http_push_conn_t *ws, size_t n);
+static void ngx_http_push_queue_shift(ngx_http_push_queue_t *q);
+
+#define ngx_http_push_queue_at(q, i)  (q)->ring[((q)->head + (i)) % (q)->size]
+
+
+ngx_uint_t
+ngx_http_push_queue_room(ngx_http_push_conn_t *ws, size_t len)
+{
+    ngx_http_push_queue_t     *q;
+    ngx_http_push_loc_conf_t  *conf;
+
+    q = &ws->queue;
+    conf = ws->conf;
+
+    if (q->count == 0) {
+        return 1;       /* of any size */
+    }
+
+    return q->count < conf->queue_count
+           && q->bytes < conf->queue_bytes
+           && len <= conf->queue_bytes - q->bytes
+           && ngx_http_push_worker->queue_bytes
+              < NGX_HTTP_PUSH_QUEUE_WORKER_BYTES;
+}
+
+
+ngx_int_t
+ngx_http_push_queue_add(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
+    ngx_uint_t own)
+{
+    ngx_http_push_queue_t     *q;
+    ngx_http_push_loc_conf_t  *conf;
+
+    q = &ws->queue;
+    conf = ws->conf;
+
+    if (own) {
+        if (q->count >= conf->queue_count + NGX_HTTP_PUSH_QUEUE_OWN_COUNT
+            || (q->count && q->bytes + m->len
+                            > conf->queue_bytes + NGX_HTTP_PUSH_QUEUE_OWN_BYTES
+                              + ngx_http_push_queue_at(q, 0)->len))
+        {
+            return NGX_DECLINED;
+        }
+
+    } else if (!ngx_http_push_queue_room(ws, m->len)) {
+        return NGX_DECLINED;
+    }
+
+    if (q->count == q->size && ngx_http_push_queue_grow(q) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_push_msg_get(m);   /* put by ngx_http_push_queue_shift() */
+
+    ngx_http_push_queue_at(q, q->count) = m;
+    q->count++;
+    q->bytes += m->len;
+
+    ngx_http_push_worker->queue_bytes += m->len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_push_queue_flush(ngx_http_push_conn_t *ws)
+{
+    ssize_t                 n;
+    ngx_connection_t       *c;
+    ngx_http_push_queue_t  *q;
+
+    c = ws->c;
+    q = &ws->queue;
+
+    while (q->count) {
+
+        if (!c->write->ready) {
+            break;
+        }
+
+        n = ngx_http_push_queue_write(ws);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (n == NGX_AGAIN) {
+            c->write->ready = 0;
+            break;
+        }
+
+        ngx_http_push_queue_sent(ws, n);
+    }
+
+    /* with TLS always: a read may have had to wait for a write */
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return q->count ? NGX_AGAIN : NGX_OK;
+}
+
+
+void
+ngx_http_push_queue_clear(ngx_http_push_conn_t *ws)
+{
+    ngx_http_push_queue_t  *q;
+
+    q = &ws->queue;
+
+    while (q->count) {
+        ngx_http_push_queue_shift(q);
+    }
+}
+
+
+/* One call of writev, or of SSL_write.  Bytes, NGX_AGAIN or NGX_ERROR. */
+
+static ssize_t
+ngx_http_push_queue_write(ngx_http_push_conn_t *ws)
+{
+    size_t                  offset;
+    ngx_iovec_t             vec;
+    ngx_uint_t              i;
+    struct iovec            iovs[NGX_HTTP_PUSH_QUEUE_IOVS];
+    ngx_http_push_msg_t    *m;
+    ngx_http_push_queue_t  *q;
+
+    q = &ws->queue;
+    m = ngx_http_push_queue_at(q, 0);
+
+    if (ws->tls || q->count == 1) {
+
+        /*
+         * SSL_write() wants the same bytes at the same place when it is
+         * called again: they stay where they are until they have gone.
+         */
+
+        return ws->c->send(ws->c, m->frame + q->offset, m->len - q->offset);
+    }
+
+    vec.iovs = iovs;
+    vec.nalloc = NGX_HTTP_PUSH_QUEUE_IOVS;
+    vec.count = ngx_min(q->count, NGX_HTTP_PUSH_QUEUE_IOVS);
+    vec.size = 0;
+
+    offset = q->offset;
+
+    for (i = 0; i < vec.count; i++) {
+        m = ngx_http_push_queue_at(q, i);
+
+        iovs[i].iov_base = m->frame + offset;
+        iovs[i].iov_len = m->len - offset;
+
+        vec.size += m->len - offset;
+        offset = 0;
+    }
+
+    return ngx_writev(ws->c, &vec);
+}
+
+
+static void
+ngx_http_push_queue_sent(ngx_http_push_conn_t *ws, size_t n)
+{
+    ngx_http_push_msg_t    *m;
+    ngx_http_push_queue_t  *q;
+
+    q = &ws->queue;
+
+    ws->bytes += n;
+    ngx_http_push_count_n(bytes_out, n);
+
+    while (n) {
+        m = ngx_http_push_queue_at(q, 0);
+
+        if (n < m->len - q->offset) {
+            q->offset += n;
+            return;
+        }
+
+        n -= m->len - q->offset;
+
+        ngx_http_push_queue_shift(q);
+    }
+}
+
+
+/* The head has gone. */
+
+static void
+ngx_http_push_queue_shift(ngx_http_push_queue_t *q)
+{
+    ngx_http_push_msg_t  *m;
+
+    m = ngx_http_push_queue_at(q, 0);
+
+    q->head = (q->head + 1) % q->size;
+    q->count--;
+    q->bytes -= m->len;
+    q->offset = 0;
+
+    ngx_http_push_worker->queue_bytes -= m->len;
+
+    ngx_http_push_msg_put(m);
+
+    if (q->count == 0) {
+        ngx_http_push_slab_free(q->ring, q->size * sizeof(void *));
+
+        q->ring = NULL;
+        q->head = 0;
+        q->size = 0;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_push_queue_grow(ngx_http_push_queue_t *q)
+{
+    ngx_uint_t             i, size;
+    ngx_http_push_msg_t  **ring;
+
+    size = q->size ? 2 * q->size : NGX_HTTP_PUSH_QUEUE_START;
+
+    ring = ngx_http_push_slab_alloc(size * sizeof(void *));
+    if (ring == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < q->count; i++) {
+        ring[i] = ngx_http_push_queue_at(q, i);
+    }
+
+    ngx_http_push_slab_free(q->ring, q->size * sizeof(void *));
+
+    q->ring = ring;
+    q->head = 0;
+    q->size = (uint16_t) size;
+
+    return NGX_OK;
+}

@@ -1,0 +1,198 @@
+/*
+ * ngx_http_push_wheel: one timer for all connections of a worker
+ *
+ *     at_ms --> slot (at_ms / tick) mod slots --tick--> look, or put again
+ *
+ * A time beyond the wheel's turn waits in its last slot and is put again.
+ *
+ * in:   connections and times; out: calls of look, of the ring's tick
+ * owns: the slots, one nginx timer
+ */
+
+#include "ngx_http_push_wheel.h"
+#include "ngx_http_push_binding.h"
+#include "ngx_http_push_conn.h"
+#include "ngx_http_push_ring.h"
+
+
+struct ngx_http_push_wheel_s {
+    ngx_queue_t             slots[NGX_HTTP_PUSH_WHEEL_SLOTS];
+    uint32_t                tick;           /* the next one to be looked at */
+    ngx_event_t             event;
+    ngx_http_push_wheel_pt  look;
+};
+
+
+static void ngx_http_push_wheel_handler(ngx_event_t *ev);
+static void ngx_http_push_wheel_tick(ngx_http_push_wheel_t *wheel,
+    uint32_t now);
+
+#define ngx_http_push_wheel_ticks(ms)  ((ms) / NGX_HTTP_PUSH_WHEEL_TICK_MS)
+
+
+ngx_int_t
+ngx_http_push_wheel_init(ngx_http_push_worker_t *w,
+    ngx_http_push_wheel_pt look)
+{
+    ngx_uint_t              i;
+    ngx_http_push_wheel_t  *wheel;
+
+    wheel = ngx_calloc(sizeof(ngx_http_push_wheel_t), ngx_cycle->log);
+    if (wheel == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_HTTP_PUSH_WHEEL_SLOTS; i++) {
+        ngx_queue_init(&wheel->slots[i]);
+    }
+
+    wheel->look = look;
+    wheel->event.handler = ngx_http_push_wheel_handler;
+    wheel->event.data = w;
+    wheel->event.log = ngx_cycle->log;
+
+    w->wheel = wheel;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_push_wheel_destroy(ngx_http_push_worker_t *w)
+{
+    if (w->wheel == NULL) {
+        return;
+    }
+
+    if (w->wheel->event.timer_set) {
+        ngx_del_timer(&w->wheel->event);
+    }
+
+    ngx_free(w->wheel);
+    w->wheel = NULL;
+}
+
+
+void
+ngx_http_push_wheel_at(ngx_http_push_conn_t *ws, uint32_t at_ms)
+{
+    uint32_t                ticks;
+    ngx_http_push_wheel_t  *wheel;
+
+    if (ws->on_wheel) {
+        if (!ngx_http_push_before(at_ms, ws->at_ms)) {
+            return;
+        }
+
+        ngx_queue_remove(&ws->wheel_link);
+    }
+
+    wheel = ngx_http_push_worker->wheel;
+
+    ws->at_ms = at_ms;
+    ws->on_wheel = 1;
+
+    /* rounded up: a look is not early */
+
+    if (ngx_http_push_before(at_ms,
+                             wheel->tick * NGX_HTTP_PUSH_WHEEL_TICK_MS))
+    {
+        ticks = 0;
+
+    } else {
+        ticks = ngx_http_push_wheel_ticks(at_ms
+                                - wheel->tick * NGX_HTTP_PUSH_WHEEL_TICK_MS
+                                + NGX_HTTP_PUSH_WHEEL_TICK_MS - 1);
+        ticks = ngx_min(ticks, NGX_HTTP_PUSH_WHEEL_SLOTS - 1);
+    }
+
+    ngx_queue_insert_tail(&wheel->slots[(wheel->tick + ticks)
+                                        % NGX_HTTP_PUSH_WHEEL_SLOTS],
+                          &ws->wheel_link);
+}
+
+
+void
+ngx_http_push_wheel_remove(ngx_http_push_conn_t *ws)
+{
+    if (ws->on_wheel) {
+        ngx_queue_remove(&ws->wheel_link);
+        ws->on_wheel = 0;
+    }
+}
+
+
+void
+ngx_http_push_wheel_start(ngx_http_push_worker_t *w)
+{
+    ngx_http_push_wheel_t  *wheel;
+
+    wheel = w->wheel;
+
+    if (!wheel->event.timer_set) {
+        wheel->tick = ngx_http_push_wheel_ticks(ngx_http_push_now());
+        ngx_add_timer(&wheel->event, NGX_HTTP_PUSH_WHEEL_TICK_MS);
+    }
+}
+
+
+static void
+ngx_http_push_wheel_handler(ngx_event_t *ev)
+{
+    uint32_t                 now;
+    ngx_http_push_worker_t  *w;
+
+    w = ev->data;
+    now = ngx_http_push_now();
+
+    ngx_http_push_wheel_tick(w->wheel, now);
+    ngx_http_push_ring_tick(w, now);
+    ngx_http_push_conn_tick(w, now);
+
+    /* a leaving worker also waits until Redis has heard of its last ones */
+
+    if (w->connections
+        || (ngx_exiting && ngx_http_push_binding_pending(w)))
+    {
+        ngx_add_timer(ev, NGX_HTTP_PUSH_WHEEL_TICK_MS);
+    }
+}
+
+
+static void
+ngx_http_push_wheel_tick(ngx_http_push_wheel_t *wheel, uint32_t now)
+{
+    ngx_queue_t            due, *q, *slot;
+    ngx_http_push_conn_t  *ws;
+
+    while (!ngx_http_push_before(now,
+                                 wheel->tick * NGX_HTTP_PUSH_WHEEL_TICK_MS))
+    {
+        slot = &wheel->slots[wheel->tick % NGX_HTTP_PUSH_WHEEL_SLOTS];
+        wheel->tick++;
+
+        if (ngx_queue_empty(slot)) {
+            continue;
+        }
+
+        /* a look may take others off the wheel, or put itself on again */
+
+        ngx_queue_init(&due);
+        ngx_queue_add(&due, slot);
+        ngx_queue_init(slot);
+
+        while (!ngx_queue_empty(&due)) {
+            q = ngx_queue_head(&due);
+            ws = ngx_queue_data(q, ngx_http_push_conn_t, wheel_link);
+
+            ngx_http_push_wheel_remove(ws);
+
+            if (ngx_http_push_before(now, ws->at_ms)) {
+                ngx_http_push_wheel_at(ws, ws->at_ms);
+
+            } else {
+                wheel->look(ws, now);
+            }
+        }
+    }
+}
