@@ -6,6 +6,7 @@
 #   make module-static  build/static/nginx: nginx's source with the module in it
 #   make module-asan  build/asan/nginx: the same under ASan and UBSan
 #   make unit         build/unit/test_*, one program a file in t/unit
+#   make fuzz         runs t/fuzz, FUZZ_SECONDS=20 each (needs clang)
 #   make SAN=1 ...    the same under ASan and UBSan, in build/san
 #   make CC=clang ... the same by clang, in build/clang
 
@@ -97,10 +98,31 @@ $(BUILD)/static/nginx: $(MODULE_SRC)
 $(BUILD)/asan/nginx: $(MODULE_SRC)
 	@CC=$(CC) run.d/nginx.sh asan $(BUILD)/asan $@
 
+# Each target runs from its seeds; what it finds new stays in build/fuzz.
+FUZZ         := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
+FUZZ_CC      ?= clang-14
+FUZZ_SECONDS ?= 20
+
+fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
+	@for t in $(FUZZ); do \
+	    mkdir -p build/fuzz/corpus/$$t; echo "  FUZZ  $$t"; \
+	    build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) \
+	        -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$t \
+	        t/fuzz/corpus/$$t >build/fuzz/$$t.log 2>&1 \
+	        || { tail -n 40 build/fuzz/$$t.log; exit 1; }; \
+	    grep '^Done' build/fuzz/$$t.log; done
+
+build/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(PURE_SRC) $(wildcard common/push*.h)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	@$(FUZZ_CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -Icommon -O1 -g \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    -o $@ $(filter %.c,$^) -ljansson
+
 clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all daemons unit module module-static module-asan clean
+.PHONY: all daemons unit module module-static module-asan fuzz clean
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

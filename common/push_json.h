@@ -60,7 +60,9 @@ int push_json_array(struct push_str text, unsigned depth,
     struct push_json_value *values, size_t max, size_t *count,
     struct push_json_error *error);
 
-/* The member's name is this text (escapes in the name are honoured). */
+/*
+ * The member's name, unescaped, is this text, which has no backslash itself.
+ */
 bool push_json_name_is(const struct push_json_member *m, const char *name);
 
 /*
