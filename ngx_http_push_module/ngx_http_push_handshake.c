@@ -165,6 +165,39 @@ ngx_http_push_handshake(ngx_http_request_t *r)
 }
 
 
+/*
+ * Before the access phase: what is no handshake at all costs auth nothing, and
+ * hears what is wrong with it even without a token.
+ */
+
+ngx_int_t
+ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
+{
+    ngx_http_push_offer_t      offer;
+    ngx_http_push_refuse_t     refuse;
+    ngx_http_push_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
+
+    if (!plcf->websocket || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&offer, sizeof(ngx_http_push_offer_t));
+    ngx_http_push_handshake_offer(r, &offer);
+
+    refuse = ngx_http_push_handshake_check(r, &offer);
+
+    if (refuse == NGX_HTTP_PUSH_REFUSE_NOT) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_push_handshake_refuse(r, refuse));
+
+    return NGX_DONE;
+}
+
+
 /* --- what is asked for -------------------------------------------------- */
 
 static void

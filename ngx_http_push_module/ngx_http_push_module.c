@@ -413,6 +413,13 @@ ngx_http_push_postconfiguration(ngx_conf_t *cf)
 
     *h = ngx_http_push_handshake_rewrite;
 
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_push_handshake_preaccess;
+
     return ngx_http_push_inbox_add_zone(cf, pmcf);
 }
 
