@@ -34,10 +34,8 @@
 
 #include "collector.h"
 
-#define HAND_OVER_PEERS_MAX   64
 #define HAND_OVER_WAIT_MS     30000     /* a stored message waits at most */
 #define HAND_OVER_LIVE_MS     5000      /* an ephemeral one, an answer */
-#define HAND_OVER_REPLY_MS    5000      /* a dispatcher's time to answer */
 
 /*
  * Uses c->conf, base, store (open), client.  Begins with what an earlier
@@ -67,6 +65,10 @@ void collector_hand_over_destroy(struct collector *c);
  */
 void collector_hand_over_add(struct collector *c,
     const struct collector_message *messages, size_t count);
+
+/* The same for rows of an earlier process: collector_repair's. */
+void collector_hand_over_repair(struct collector *c,
+    const struct collector_message *message);
 
 /*
  * An ephemeral message: seq and row are 0; sent once.  Copied.  PUSH_OK;
