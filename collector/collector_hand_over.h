@@ -34,6 +34,7 @@
 
 #include "collector.h"
 
+#define HAND_OVER_PEERS_MAX   64        /* dispatchers */
 #define HAND_OVER_WAIT_MS     30000     /* a stored message waits at most */
 #define HAND_OVER_LIVE_MS     5000      /* an ephemeral one, an answer */
 

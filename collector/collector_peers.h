@@ -13,9 +13,10 @@
 #ifndef COLLECTOR_PEERS_H
 #define COLLECTOR_PEERS_H
 
+#include "collector_hand_over.h"
 #include "collector_peer.h"
 
-#define PEERS_MAX  64
+#define PEERS_MAX  HAND_OVER_PEERS_MAX
 
 struct hash_ring;
 
