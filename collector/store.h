@@ -35,7 +35,7 @@
 #define STORE_DEVICES_MAX   32          /* cursors of one (log, uid) */
 #define STORE_ACKED_MAX     1000        /* names that store_get lists */
 #define STORE_ERROR_SIZE    160
-#define STORE_YOUNG_S       3600        /* the GC deletes nothing younger (R6) */
+#define STORE_YOUNG_S       3600        /* the GC takes nothing younger, R6 */
 #define STORE_KEY_S         86400       /* a key is remembered at least */
 
 struct store;

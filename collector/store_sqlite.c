@@ -32,7 +32,7 @@
 
 #define SQLITE_PUTS_MAX      256        /* waiting writes but appends */
 #define SQLITE_READS_MAX     10000      /* waiting reads */
-#define SQLITE_TICK_MS       1000       /* the GC looks; a probe after a fault */
+#define SQLITE_TICK_MS       1000       /* the GC looks, or a probe */
 #define SQLITE_TICK_BUSY_MS  50         /* the GC has more to do */
 
 struct sqlite_queue {
@@ -360,7 +360,7 @@ sqlite_submit(struct store *store, struct store_request *r)
     return PUSH_OK;
 }
 
-/* Counts it in, if there is room; an empty queue takes an append of any size. */
+/* Counts it in, if there is room; an empty queue takes any append. */
 static bool
 sqlite_admit_locked(struct store_sqlite *s, struct store_request *r)
 {

@@ -148,7 +148,7 @@ struct store_sqlite_writer {
     int64_t                 probe;      /* writes of a probe */
     int64_t                 mark_new;   /* in the transaction under way */
     uint32_t                generation;
-    struct store_sqlite_log      *cache;      /* a new log takes its slot's place */
+    struct store_sqlite_log      *cache;      /* by hash; the newest stays */
 };
 
 struct store_sqlite_writer *store_sqlite_writer_create(const char *path,
