@@ -136,7 +136,7 @@ static void
 answer(struct world *w, struct request *request, unsigned loss)
 {
     bool                        room;
-    int64_t                     seq, from, to, after, n, before;
+    int64_t                     seq, from, to, after, n, before, acked;
     enum push_delivery_verdict  verdict;
 
     if (request->rid == 0) {
@@ -153,7 +153,8 @@ answer(struct world *w, struct request *request, unsigned loss)
         before = w->d.sent;
         verdict = push_delivery_begin(&w->d, request->rid, after);
         FUZZ_MUST(verdict == PUSH_DELIVERY_SKIP
-                  || (verdict == PUSH_DELIVERY_HAD && w->d.sent >= 0));
+                  || (verdict == PUSH_DELIVERY_HAD && w->d.sent >= 0
+                      && request->rid == w->d.rid));
 
         if (before == PUSH_DELIVERY_UNKNOWN) {
             w->got = w->d.sent;
@@ -175,11 +176,13 @@ answer(struct world *w, struct request *request, unsigned loss)
             }
 
             before = w->d.sent;
+            acked = w->d.acked;
             verdict = push_delivery_void(&w->d, &from, to, w->now_ms);
 
             if (verdict == PUSH_DELIVERY_WRITE) {
+                FUZZ_MUST(acked == before && w->d.acked == to);
                 FUZZ_MUST(from == before + 1 && w->d.sent == to);
-                FUZZ_MUST(from == w->got + 1 && w->d.acked == to);
+                FUZZ_MUST(from == w->got + 1);
                 w->got = to;
             }
 
@@ -206,7 +209,7 @@ answer(struct world *w, struct request *request, unsigned loss)
         verdict = push_delivery_tip(&w->d, request->rid, w->tip, w->now_ms);
 
         if (verdict == PUSH_DELIVERY_WRITE) {
-            FUZZ_MUST(w->d.sent == w->d.want);
+            FUZZ_MUST(request->rid == w->d.rid && w->d.sent == w->d.want);
             w->owed = false;
         }
     }
@@ -252,7 +255,7 @@ lie(struct world *w, unsigned what, int64_t a, int64_t b)
     from = a < 1 ? 1 : a;
     b = b < from ? from : b;
 
-    switch (what % 6) {
+    switch (what % 7) {
 
     case 0:
         (void) push_delivery_begin(&w->d, (uint32_t) (w->rid - (b & 1)), a);
@@ -279,6 +282,10 @@ lie(struct world *w, unsigned what, int64_t a, int64_t b)
     case 4:
         verdict = push_delivery_message(&w->d, from, true, w->now_ms);
         FUZZ_MUST(verdict != PUSH_DELIVERY_WRITE || from == before + 1);
+        break;
+
+    case 5:
+        ack(w, a);
         break;
 
     default:
