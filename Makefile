@@ -119,10 +119,19 @@ build/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(PURE_SRC) $(wildcard common/push*.h)
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	    -o $@ $(filter %.c,$^) -ljansson
 
+# What ./run bench measures with.
+bench: $(BUILD)/bench/pushload $(BUILD)/bench/fdatasync
+
+$(BUILD)/bench/pushload: $(call obj,bench/pushload.c bench/load_client.c)
+	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
+
+$(BUILD)/bench/fdatasync: $(call obj,bench/fdatasync.c)
+	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
+
 clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all daemons unit module module-static module-asan fuzz clean
+.PHONY: all daemons unit module module-static module-asan fuzz bench clean
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
