@@ -43,8 +43,9 @@ struct http_server {
     struct http_server_request  *requests;
     size_t                       active;
     size_t                       bodies;        /* bytes */
+    char                        *listen;
     int                          listen_fd;     /* -1: MHD's */
-    const char                  *unix_path;     /* removed at the end */
+    const char                  *unix_path;     /* in listen; removed at the end */
     bool                         draining;
     struct http_server_counters  counters;
     struct metrics_histogram     seconds;

@@ -93,7 +93,7 @@ http_server_start(struct http_server *s, char *error, size_t size)
 {
     const char  *value;
 
-    value = s->conf.listen;
+    value = s->listen;
 
     s->listen_fd = http_listen(value);
 
@@ -192,6 +192,12 @@ http_server_create(struct event_base *base,
     s->base = base;
     s->conf = *conf;
     s->listen_fd = -1;
+    s->listen = strdup(conf->listen);
+
+    if (s->listen == NULL) {
+        snprintf(error, size, "out of memory");
+        goto failed;
+    }
 
     if (s->conf.connections_max == 0) {
         s->conf.connections_max = HTTP_SERVER_CONNECTIONS;
@@ -304,5 +310,6 @@ http_server_destroy(struct http_server *s)
         unlink(s->unix_path);
     }
 
+    free(s->listen);
     free(s);
 }

@@ -49,7 +49,8 @@ struct http_server_route {
 };
 
 struct http_server_conf {
-    const char                     *listen;     /* "127.0.0.1:7717", "unix:" */
+    const char                     *listen;     /* "127.0.0.1:7717",
+                                                   "unix:/path"; copied */
     const struct http_server_route *routes;     /* ends with .method = NULL */
     void                           *data;       /* for handlers and ready */
     struct log                     *log;
@@ -66,7 +67,7 @@ struct http_server_conf {
 };
 
 /*
- * All of conf is borrowed.  NULL: error says why ("cannot listen on …").  A
+ * What conf points to is borrowed.  NULL: error says why ("cannot listen on …").  A
  * unix socket's file is replaced, and removed at the end.
  */
 struct http_server *http_server_create(struct event_base *base,
