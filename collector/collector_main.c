@@ -252,14 +252,17 @@ main_drain(void *data)
     collector_cursors_stop(c);
 }
 
+/* What no dispatcher takes now, the next start hands over. */
 static bool
 main_drained(void *data)
 {
-    struct collector *c;
+    struct collector                 *c;
+    struct collector_hand_over_state  out;
 
     c = data;
+    collector_hand_over_state(c, &out);
 
     return collector_in_idle(c) && collector_append_idle(c)
            && collector_resync_idle(c) && collector_cursors_idle(c)
-           && collector_hand_over_idle(c);
+           && (out.peers_up == 0 || collector_hand_over_idle(c));
 }
