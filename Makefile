@@ -68,7 +68,9 @@ $(BUILD)/bin/push-$(1): $(BUILD)/$(1)/$(1)_main.o $(BUILD)/lib$(1).a \
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon,$(d))))
 
-# A unit test links whatever it needs out of all archives.
+# A unit test sees all headers and links what it needs out of all archives.
+$(BUILD)/t/unit/%.o: ALLFLAGS += $(DAEMONS:%=-I%)
+
 $(BUILD)/unit/%: $(BUILD)/t/unit/%.o $(DAEMONS:%=$(BUILD)/lib%.a) \
         $(BUILD)/libcommon.a $(BUILD)/libpush.a
 	@mkdir -p $(@D)
