@@ -29,6 +29,7 @@ static bool push_delivery_held(const struct push_delivery *d);
 static void push_delivery_ask(struct push_delivery *d, uint32_t now_ms);
 static void push_delivery_released(struct push_delivery *d, bool was_held,
     uint32_t now_ms);
+static void push_delivery_earlier(struct push_delivery *d, uint32_t now_ms);
 static uint32_t push_delivery_when(const struct push_delivery *d,
     uint32_t now_ms);
 static uint32_t push_delivery_wait(uint32_t first_ms, unsigned doublings);
@@ -295,6 +296,7 @@ push_delivery_resync(struct push_delivery *d, uint32_t now_ms)
     }
 
     push_delivery_ask(d, now_ms);
+    push_delivery_earlier(d, now_ms);       /* not when a back-off ends */
 }
 
 
@@ -436,19 +438,30 @@ static void
 push_delivery_released(struct push_delivery *d, bool was_held,
     uint32_t now_ms)
 {
-    uint32_t  when_ms;
-
     if ((d->flags & PUSH_DELIVERY_ASKING) || !(d->flags & PUSH_DELIVERY_ASK)
         || push_delivery_held(d))
     {
         return;
     }
 
+    if (was_held) {
+        /* The time set while held is long past: it would ask for one. */
+        d->due_ms = push_delivery_when(d, now_ms);
+
+    } else {
+        push_delivery_earlier(d, now_ms);
+    }
+}
+
+
+static void
+push_delivery_earlier(struct push_delivery *d, uint32_t now_ms)
+{
+    uint32_t  when_ms;
+
     when_ms = push_delivery_when(d, now_ms);
 
-    /* The time set while held is long past: it would ask for one message. */
-
-    if (was_held || push_delivery_reached(d->due_ms, when_ms)) {
+    if (push_delivery_reached(d->due_ms, when_ms)) {
         d->due_ms = when_ms;
     }
 }

@@ -130,8 +130,8 @@ void push_delivery_room(struct push_delivery *d, uint32_t now_ms);
 
 /*
  * A trigger from outside: item `resync`, a renewed binding, the periodic
- * check.  Asks although nothing is known to be missing; owes no `synced`
- * unless something was.
+ * check.  Asks although nothing is known to be missing, and does not wait for
+ * the end of a back-off; owes no `synced` unless something was.
  */
 void push_delivery_resync(struct push_delivery *d, uint32_t now_ms);
 

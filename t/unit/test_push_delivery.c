@@ -467,6 +467,35 @@ test_trigger_while_asking(void **state)
 
 
 static void
+test_trigger_ends_a_back_off(void **state)
+{
+    unsigned              i;
+    uint32_t              now = 0;
+    struct push_delivery  d = live(0, 16, now);
+
+    (void) state;
+
+    expect(push(2), GAP);
+
+    for (i = 2; i < 9; i++) {           /* the store does not have 1 yet */
+        now += 60000;
+        asked(i);
+        expect(begin(i, 0), HAD);
+        expect(tip(i, 0), HAD);
+    }
+
+    assert_int_equal(wait_of(&d, now), 6400);
+    push_delivery_resync(&d, now);
+    assert_int_equal(wait_of(&d, now), 0);
+
+    asked(9);
+    expect(begin(9, 0), HAD);
+    expect(tip(9, 0), HAD);
+    assert_int_equal(wait_of(&d, now), 12800);      /* for this time only */
+}
+
+
+static void
 test_trigger_without_credit(void **state)
 {
     uint32_t              now = 0;
@@ -598,6 +627,7 @@ main(void)
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_answers_that_move_nothing),
         cmocka_unit_test(test_trigger_while_asking),
+        cmocka_unit_test(test_trigger_ends_a_back_off),
         cmocka_unit_test(test_trigger_without_credit),
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_heard_of),
