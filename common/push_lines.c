@@ -381,7 +381,10 @@ push_lines_value(const struct push_lines_field *field, struct push_str word,
         return PUSH_OK;
 
     case KIND_CODE:
-        legal = number >= 1000 && (number <= 1014 || number >= 3000);
+        /* 1004-1006 and 1015 are never in a Close frame: RFC 6455 7.4.1. */
+        legal = number >= 3000
+                || (number >= 1007 && number <= 1014)
+                || (number >= 1000 && number <= 1003);
         *(uint32_t *) at = (uint32_t) number;
         break;
 

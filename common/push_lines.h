@@ -57,7 +57,7 @@ enum push_lines_verb {
  * One item.  Only the fields of its verb are set; strings borrow from the
  * body.  All numbers are checked: seq, after, from, to, tip <= PUSH_SEQ_MAX,
  * from >= 1, from <= to, off < len for V (the payload ends with '}', data is
- * [off, len - 1)); code is 1000-1014 or 3000-4999.
+ * [off, len - 1)); code is 1000-1003, 1007-1014 or 3000-4999.
  */
 struct push_lines_item {
     enum push_lines_verb verb;
