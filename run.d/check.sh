@@ -68,6 +68,8 @@ check_t() {
         check_step "$file" check_prove "$file"
     done
 
+    check_step "fuzz: 5 s each" make FUZZ_CC=clang FUZZ_SECONDS=5 fuzz
+
     # The edge once more, where each wrong access is seen.
     for file in t/0*.t; do
         grep -q 'Push::Edge' "$file" || continue

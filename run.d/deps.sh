@@ -93,10 +93,11 @@ deps_install() {
     deps_unguard
 
     mapfile -t wanted < <(deps_missing "${optional[@]}")
-    mkdir -p build
-    printf '%s\n' "${wanted[@]}" > build/deps-given-up
+    rm -f build/deps-given-up
 
     if ((${#wanted[@]})); then
+        mkdir -p build
+        printf '%s\n' "${wanted[@]}" > build/deps-given-up
         warn "could not be installed, tests that need it are skipped:" \
              "${wanted[*]}"
     fi

@@ -80,7 +80,7 @@ stack_pid() {
 
     pid=$(cat "$dir/pids/$1.pid" 2>/dev/null) || return 1
     [[ $pid =~ ^[1-9][0-9]*$ ]] || return 1
-    line=$(tr '\0' ' ' < "/proc/$pid/cmdline") 2>/dev/null || return 1
+    line=$(cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ') || return 1
     [[ $line == *"$(stack_pattern "$1")"* ]] || return 1
 
     echo "$pid"
