@@ -353,13 +353,18 @@ ngx_http_push_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "any") == 0) {
+        plcf->origins = NULL;
+        return NGX_CONF_OK;
+    }
+
     plcf->origins = ngx_array_create(cf->pool, cf->args->nelts - 1,
                                      sizeof(ngx_str_t));
     if (plcf->origins == NULL) {
         return NGX_CONF_ERROR;
     }
-
-    value = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
         last = value[i].data + value[i].len;
@@ -393,7 +398,8 @@ invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid origin \"%V\" in \"push_origins\": expected "
-                       "scheme://host or scheme://host:port, in lower case",
+                       "scheme://host or scheme://host:port, in lower case, "
+                       "or the one word any",
                        &value[i]);
     return NGX_CONF_ERROR;
 }

@@ -17,7 +17,7 @@ char *ngx_http_push_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* push_secret_file PATH: one or two lines, read here */
 char *ngx_http_push_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-/* push_origins ORIGIN... */
+/* push_origins any | ORIGIN... */
 char *ngx_http_push_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 /* push_send_queue COUNT SIZE */

@@ -5,9 +5,6 @@
  *                              |                 2 s + 2 s    ^
  *                              +-------------abort------------+
  *
- * Nothing is freed under its caller: who is dead waits for the end of the
- * turn, and only ngx_http_push_conn_turn() frees.
- *
  * On a plain connection c->pool goes as well, if nobody else has a cleanup in
  * it: what nginx may still look at (log, addresses) is pointed elsewhere.
  *
@@ -17,6 +14,7 @@
  */
 
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_input.h"
 #include "ngx_http_push_msg.h"
@@ -30,7 +28,6 @@
 #endif
 
 
-#define NGX_HTTP_PUSH_CONN_CLOSING_MS  2000     /* for each of two steps */
 #define NGX_HTTP_PUSH_CONN_GRACE       30       /* s after a token's end */
 #define NGX_HTTP_PUSH_CONN_FRAME       2048     /* bytes of a frame of ours */
 
@@ -38,24 +35,11 @@
 #define NGX_HTTP_PUSH_CONN_TRIM_MS     10000
 
 
-static ngx_int_t ngx_http_push_conn_logs(ngx_http_push_loc_conf_t *conf);
-static u_char *ngx_http_push_conn_log_error(ngx_log_t *log, u_char *buf,
-    size_t len);
-static void ngx_http_push_conn_log(ngx_http_push_conn_t *ws);
 static void ngx_http_push_conn_slim(ngx_http_push_conn_t *ws);
 static void ngx_http_push_conn_write_handler(ngx_event_t *wev);
 static void ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now);
-static void ngx_http_push_conn_mark(ngx_http_push_conn_t *ws);
-static void ngx_http_push_conn_leaving(ngx_http_push_conn_t *ws,
-    enum push_close reason, ngx_uint_t code);
-static void ngx_http_push_conn_turn(ngx_event_t *ev);
-static void ngx_http_push_conn_free(ngx_http_push_conn_t *ws);
 static void ngx_http_push_conn_abort_each(ngx_http_push_conn_t *ws,
     void *data);
-
-#define ngx_http_push_conn_size(ws)                                           \
-    (sizeof(ngx_http_push_conn_t) + (ws)->socklen)
-#define ngx_http_push_conn_sockaddr(ws)  ((struct sockaddr *) ((ws) + 1))
 
 
 ngx_int_t
@@ -118,7 +102,7 @@ ngx_http_push_conn_create(ngx_connection_t *c, ngx_http_push_loc_conf_t *conf,
 
     w = ngx_http_push_worker;
 
-    if (ngx_http_push_conn_logs(conf) != NGX_OK) {
+    if (ngx_http_push_conn_log_init(conf) != NGX_OK) {
         return NULL;
     }
 
@@ -223,7 +207,7 @@ ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early, size_t len)
                                         : ngx_min(ws->conf->hello_timeout,
                                                 ws->conf->heartbeat_timeout)));
 
-    ngx_http_push_conn_log(ws);
+    ngx_http_push_conn_log_line(ws);
 
     /* the caller's stack still knows c: nothing is read, sent or closed here */
 
@@ -362,7 +346,7 @@ ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws, const char *fmt, ...)
 }
 
 
-static void
+void
 ngx_http_push_conn_mark(ngx_http_push_conn_t *ws)
 {
     if (!ws->dirty && !ws->dead) {
@@ -386,9 +370,9 @@ ngx_http_push_conn_write_handler(ngx_event_t *wev)
         return;
     }
 
-    ngx_http_push_conn_enter(ws);
+    ngx_http_push_conn_log_enter(ws);
     ngx_http_push_conn_flush(ws);
-    ngx_http_push_conn_leave(ws);
+    ngx_http_push_conn_log_leave(ws);
 }
 
 
@@ -526,229 +510,6 @@ ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now)
 }
 
 
-/* --- the way out -------------------------------------------------------- */
-
-void
-ngx_http_push_conn_close(ngx_http_push_conn_t *ws, enum push_close reason,
-    ngx_uint_t code, const char *text, size_t len)
-{
-    u_char                frame[PUSH_FRAME_CONTROL_MAX + 2];
-    size_t                n;
-    ngx_int_t             rc;
-    ngx_http_push_msg_t  *m;
-
-    if (ws->closing) {
-        return;
-    }
-
-    if (reason == PUSH_CLOSE_LOST) {
-        ngx_http_push_conn_abort(ws, reason);
-        return;
-    }
-
-    if (code == 0) {
-        code = push_close_code(reason);
-    }
-
-    if (text == NULL) {
-        text = push_close_text(reason);
-        len = ngx_strlen(text);
-    }
-
-    ngx_http_push_conn_leaving(ws, reason, code);
-
-    n = 2;      /* 1005 is never on the wire: an empty Close is echoed empty */
-
-    if (code != 1005) {
-        n = push_frame_close(frame, code, text, len);
-    }
-
-    m = ngx_http_push_msg_control(PUSH_FRAME_CLOSE, frame + 2, n - 2);
-    if (m == NULL) {
-        ngx_http_push_conn_abort(ws, reason);
-        return;
-    }
-
-    rc = ngx_http_push_queue_add(ws, m, 1);
-
-    ngx_http_push_msg_put(m);
-
-    if (rc != NGX_OK) {
-        ngx_http_push_conn_abort(ws, reason);
-        return;
-    }
-
-    ws->seen_ms = ngx_http_push_now();
-    ngx_http_push_conn_wake_at(ws, ws->seen_ms
-                                   + NGX_HTTP_PUSH_CONN_CLOSING_MS);
-    ngx_http_push_conn_mark(ws);
-}
-
-
-void
-ngx_http_push_conn_abort(ngx_http_push_conn_t *ws, enum push_close reason)
-{
-    ngx_http_push_worker_t  *w;
-
-    if (ws->dead) {
-        return;
-    }
-
-    if (!ws->closing) {
-        ngx_http_push_conn_leaving(ws, reason, push_close_code(reason));
-    }
-
-    w = ngx_http_push_worker;
-
-    ws->dead = 1;
-    ngx_http_push_wheel_remove(ws);
-
-    if (ws->dirty) {
-        ws->dirty = 0;
-        ngx_queue_remove(&ws->dirty_link);
-    }
-
-    ngx_queue_insert_tail(&w->dead, &ws->dirty_link);
-    ngx_post_event(&w->flush, &ngx_posted_events);
-}
-
-
-/* Both Closes have been said: FIN, and what the peer still sends is read. */
-
-void
-ngx_http_push_conn_finish(ngx_http_push_conn_t *ws)
-{
-    if (!ws->close_sent || ws->fin_sent || ws->dead
-        || !(ws->peer_closed || ws->failed))
-    {
-        return;
-    }
-
-    if (ws->tls || ngx_shutdown_socket(ws->c->fd, NGX_WRITE_SHUTDOWN) == -1) {
-        ngx_http_push_conn_abort(ws, PUSH_CLOSE_LOST);
-        return;
-    }
-
-    ws->fin_sent = 1;
-    ws->seen_ms = ngx_http_push_now();
-}
-
-
-static void
-ngx_http_push_conn_leaving(ngx_http_push_conn_t *ws, enum push_close reason,
-    ngx_uint_t code)
-{
-    ngx_http_push_counters_t  *counters;
-
-    counters = ngx_http_push_worker->counters;
-
-    ws->closing = 1;
-    ws->close_reason = (uint8_t) reason;
-    ws->close_code = (uint16_t) code;
-
-    switch (reason) {
-
-#define X(name, number, text, counter)                                        \
-    case PUSH_CLOSE_##name:                                                   \
-        counters->counter++;                                                  \
-        break;
-
-    PUSH_CLOSE_REASONS(X)
-#undef X
-
-    default:
-        break;
-    }
-
-    ngx_http_push_delivery_close(ws);
-}
-
-
-/* The end of a turn: what is queued is written, who is dead is freed. */
-
-static void
-ngx_http_push_conn_turn(ngx_event_t *ev)
-{
-    ngx_queue_t              dirty, *q;
-    ngx_http_push_conn_t    *ws;
-    ngx_http_push_worker_t  *w;
-
-    w = ev->data;
-
-    /* who becomes dirty meanwhile has the next turn */
-
-    if (!ngx_queue_empty(&w->dirty)) {
-        ngx_queue_init(&dirty);
-        ngx_queue_add(&dirty, &w->dirty);
-        ngx_queue_init(&w->dirty);
-
-        while (!ngx_queue_empty(&dirty)) {
-            q = ngx_queue_head(&dirty);
-            ws = ngx_queue_data(q, ngx_http_push_conn_t, dirty_link);
-
-            ngx_queue_remove(q);
-            ws->dirty = 0;
-
-            ngx_http_push_conn_enter(ws);
-            ngx_http_push_conn_flush(ws);
-            ngx_http_push_conn_leave(ws);
-        }
-    }
-
-    while (!ngx_queue_empty(&w->dead)) {
-        q = ngx_queue_head(&w->dead);
-        ws = ngx_queue_data(q, ngx_http_push_conn_t, dirty_link);
-
-        ngx_queue_remove(q);
-        ngx_http_push_conn_free(ws);
-    }
-
-    w->counters->queue_bytes = w->queue_bytes;
-}
-
-
-static void
-ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
-{
-    ngx_connection_t        *c;
-    ngx_http_push_worker_t  *w;
-
-    w = ngx_http_push_worker;
-    c = ws->c;
-
-    ngx_http_push_conn_log(ws);
-
-    ngx_http_push_table_remove(ws);
-    ngx_http_push_queue_clear(ws);
-    ngx_http_push_input_free(ws);
-    (void) ngx_http_push_conn_set_device(ws, NULL, 0);
-
-    if (ws->epoch) {
-        ngx_free(ws->epoch);
-    }
-
-    w->connections--;
-    w->counters->connections = w->connections;
-
-    c->data = NULL;
-
-    if (ws->slim) {
-#if (NGX_STAT_STUB)
-        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
-#endif
-        c->destroyed = 1;
-        ngx_close_connection(c);
-
-    } else {
-        ngx_http_close_connection(c);   /* with TLS perhaps a bit later */
-    }
-
-    ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
-}
-
-
-/* --- device, log -------------------------------------------------------- */
-
 ngx_int_t
 ngx_http_push_conn_set_device(ngx_http_push_conn_t *ws, const u_char *device,
     size_t len)
@@ -772,131 +533,4 @@ ngx_http_push_conn_set_device(ngx_http_push_conn_t *ws, const u_char *device,
     ws->device_len = (uint8_t) len;
 
     return NGX_OK;
-}
-
-
-/*
- * One ngx_log_t serves all slim connections of a location; enter and leave
- * say whose line it is.
- */
-
-static ngx_int_t
-ngx_http_push_conn_logs(ngx_http_push_loc_conf_t *conf)
-{
-    ngx_log_t  *log;
-
-    if (conf->log) {
-        return NGX_OK;
-    }
-
-    log = ngx_palloc(ngx_cycle->pool, 2 * sizeof(ngx_log_t));
-    if (log == NULL) {
-        return NGX_ERROR;
-    }
-
-    log[0] = *conf->error_log;
-    log[0].connection = 0;
-    log[0].handler = ngx_http_push_conn_log_error;
-    log[0].data = NULL;
-    log[0].action = NULL;
-
-    log[1] = log[0];
-    log[1].log_level = NGX_LOG_DEBUG_CONNECTION|NGX_LOG_DEBUG_ALL;
-
-    conf->log = &log[0];
-    conf->debug_log = &log[1];
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_push_conn_enter(ngx_http_push_conn_t *ws)
-{
-    if (ws->slim) {
-        ws->c->log->data = ws;
-    }
-}
-
-
-void
-ngx_http_push_conn_leave(ngx_http_push_conn_t *ws)
-{
-    if (ws->slim) {
-        ws->c->log->data = NULL;
-    }
-}
-
-
-static u_char *
-ngx_http_push_conn_log_error(ngx_log_t *log, u_char *buf, size_t len)
-{
-    u_char                *p, addr[NGX_SOCKADDR_STRLEN];
-    size_t                 n;
-    ngx_http_push_conn_t  *ws;
-
-    ws = log->data;
-
-    if (ws == NULL) {
-        return buf;
-    }
-
-    n = ngx_sock_ntop(ngx_http_push_conn_sockaddr(ws), ws->socklen, addr,
-                      NGX_SOCKADDR_STRLEN, 1);
-
-    p = ngx_snprintf(buf, len, ", client: %*s", n, addr);
-
-    if (ws->user) {
-        len -= p - buf;
-        p = ngx_snprintf(p, len, ", user: %*s", (size_t) ws->user->len,
-                         ws->user->name);
-    }
-
-    return p;
-}
-
-
-/* The line of its beginning, and that of its end. */
-
-static void
-ngx_http_push_conn_log(ngx_http_push_conn_t *ws)
-{
-    u_char               addr[NGX_SOCKADDR_STRLEN];
-    char                 conn[PUSH_CONN_TEXT_LEN];
-    size_t               n;
-    ngx_log_t           *log;
-    struct push_conn_id  id;
-
-    log = ws->conf->log;
-
-    if (log->log_level < NGX_LOG_INFO) {
-        return;
-    }
-
-    id.instance = ngx_http_push_worker->instance;
-    id.conn = ws->id;
-    push_conn_id_write(conn, id);
-
-    n = ngx_sock_ntop(ngx_http_push_conn_sockaddr(ws), ws->socklen, addr,
-                      NGX_SOCKADDR_STRLEN, 1);
-
-    if (!ws->dead) {
-        ngx_log_error(NGX_LOG_INFO, log, 0,
-                      "push open user=%*s conn=%*s client=%*s raw=%d",
-                      (size_t) ws->user->len, ws->user->name,
-                      (size_t) PUSH_CONN_TEXT_LEN, conn, n, addr, ws->raw);
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_INFO, log, 0,
-                  "push close user=%*s device=%*s conn=%*s client=%*s code=%ud "
-                  "reason=\"%s\" seconds=%L messages=%uD bytes=%uL",
-                  (size_t) ws->user->len, ws->user->name,
-                  ws->device ? (size_t) ws->device_len : (size_t) 1,
-                  ws->device ? ws->device : (u_char *) "-",
-                  (size_t) PUSH_CONN_TEXT_LEN, conn, n, addr,
-                  (unsigned) ws->close_code, push_close_text(ws->close_reason),
-                  ((int64_t) ngx_http_push_wall_ms() - (int64_t) ws->since_ms)
-                  / 1000,
-                  ws->messages, ws->bytes);
 }

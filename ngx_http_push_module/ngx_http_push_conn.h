@@ -72,14 +72,21 @@ ngx_int_t ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws,
     const char *fmt, ...);
 
 /*
- * Between the handlers of a connection only: what has to leave now; the end of
- * the closing handshake, if our Close has gone and no other is to come; names
- * it in log lines until leave.
+ * Between the files of a connection only.  flush: writes what the socket takes;
+ * finish: FIN, if both Closes have been said; mark: flush at the turn's end;
+ * turn: that end, where the dead are freed.
  */
 void ngx_http_push_conn_flush(ngx_http_push_conn_t *ws);
 void ngx_http_push_conn_finish(ngx_http_push_conn_t *ws);
-void ngx_http_push_conn_enter(ngx_http_push_conn_t *ws);
-void ngx_http_push_conn_leave(ngx_http_push_conn_t *ws);
+void ngx_http_push_conn_mark(ngx_http_push_conn_t *ws);
+void ngx_http_push_conn_turn(ngx_event_t *ev);
+
+#define NGX_HTTP_PUSH_CONN_CLOSING_MS  2000     /* for each of two steps */
+
+#define ngx_http_push_conn_size(ws)                                           \
+    (sizeof(ngx_http_push_conn_t) + (ws)->socklen)
+/* The client's address: a copy, behind the struct. */
+#define ngx_http_push_conn_sockaddr(ws)  ((struct sockaddr *) ((ws) + 1))
 
 /* The wheel's tick: gives memory back after a storm of handshakes. */
 void ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now);

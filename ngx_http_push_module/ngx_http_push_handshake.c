@@ -109,10 +109,6 @@ static ngx_int_t ngx_http_push_handshake_user(ngx_http_request_t *r,
     ngx_http_push_refuse_t *refuse);
 static ngx_int_t ngx_http_push_handshake_refuse(ngx_http_request_t *r,
     ngx_http_push_refuse_t refuse);
-static ngx_int_t ngx_http_push_handshake_variable_user(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_push_handshake_variable_conn(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
 
 
 static const ngx_http_push_refusal_t  ngx_http_push_refusals[] = {
@@ -122,47 +118,6 @@ static const ngx_http_push_refusal_t  ngx_http_push_refusals[] = {
     NGX_HTTP_PUSH_REFUSALS(X)
 #undef X
 };
-
-
-ngx_int_t
-ngx_http_push_handshake(ngx_http_request_t *r)
-{
-    time_t                          expires;
-    ngx_int_t                       rc;
-    ngx_str_t                       uid;
-    ngx_http_push_offer_t           offer;
-    ngx_http_push_loc_conf_t       *plcf;
-    ngx_http_push_refuse_t          refuse;
-
-    if (r != r->main) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;  /* a subrequest has no socket */
-    }
-
-    plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
-
-    ngx_memzero(&offer, sizeof(ngx_http_push_offer_t));
-    ngx_http_push_handshake_offer(r, &offer);
-
-    refuse = ngx_http_push_handshake_check(r, &offer);
-
-    if (refuse == NGX_HTTP_PUSH_REFUSE_NOT) {
-        refuse = ngx_http_push_handshake_origin(plcf, &offer);
-    }
-
-    if (refuse == NGX_HTTP_PUSH_REFUSE_NOT) {
-        rc = ngx_http_push_handshake_user(r, plcf, &uid, &expires, &refuse);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    if (refuse != NGX_HTTP_PUSH_REFUSE_NOT) {
-        return ngx_http_push_handshake_refuse(r, refuse);
-    }
-
-    return ngx_http_push_upgrade(r, offer.key.value, &uid, expires,
-                                 offer.protocol.n == 0);
-}
 
 
 /*
@@ -189,12 +144,51 @@ ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
     refuse = ngx_http_push_handshake_check(r, &offer);
 
     if (refuse == NGX_HTTP_PUSH_REFUSE_NOT) {
+        refuse = ngx_http_push_handshake_origin(plcf, &offer);
+    }
+
+    if (refuse == NGX_HTTP_PUSH_REFUSE_NOT) {
         return NGX_DECLINED;
     }
 
     ngx_http_finalize_request(r, ngx_http_push_handshake_refuse(r, refuse));
 
     return NGX_DONE;
+}
+
+
+/* The content handler: what preaccess let through, and access allowed. */
+
+ngx_int_t
+ngx_http_push_handshake(ngx_http_request_t *r)
+{
+    time_t                          expires;
+    ngx_int_t                       rc;
+    ngx_str_t                       uid;
+    ngx_http_push_offer_t           offer;
+    ngx_http_push_loc_conf_t       *plcf;
+    ngx_http_push_refuse_t          refuse;
+
+    if (r != r->main) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;  /* a subrequest has no socket */
+    }
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
+
+    ngx_memzero(&offer, sizeof(ngx_http_push_offer_t));
+    ngx_http_push_handshake_offer(r, &offer);
+
+    rc = ngx_http_push_handshake_user(r, plcf, &uid, &expires, &refuse);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (refuse != NGX_HTTP_PUSH_REFUSE_NOT) {
+        return ngx_http_push_handshake_refuse(r, refuse);
+    }
+
+    return ngx_http_push_upgrade(r, offer.key.value, &uid, expires,
+                                 offer.protocol.n == 0);
 }
 
 
@@ -541,7 +535,7 @@ ngx_http_push_handshake_refuse(ngx_http_request_t *r,
 }
 
 
-/* --- rewrite phase, variables ------------------------------------------- */
+/* --- rewrite phase ------------------------------------------------------ */
 
 ngx_int_t
 ngx_http_push_handshake_rewrite(ngx_http_request_t *r)
@@ -561,103 +555,4 @@ ngx_http_push_handshake_rewrite(ngx_http_request_t *r)
     }
 
     return NGX_DECLINED;
-}
-
-
-ngx_int_t
-ngx_http_push_handshake_variables(ngx_conf_t *cf)
-{
-    ngx_uint_t            i;
-    ngx_http_variable_t  *var;
-
-    static struct {
-        ngx_str_t                    name;
-        ngx_http_get_variable_pt     handler;
-    } variables[] = {
-        { ngx_string("push_user"), ngx_http_push_handshake_variable_user },
-        { ngx_string("push_conn"), ngx_http_push_handshake_variable_conn }
-    };
-
-    for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
-        var = ngx_http_add_variable(cf, &variables[i].name,
-                                    NGX_HTTP_VAR_NOCACHEABLE);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = variables[i].handler;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_http_push_upgrade_ctx_t *
-ngx_http_push_handshake_get_ctx(ngx_http_request_t *r)
-{
-    ngx_http_push_loc_conf_t  *plcf;
-
-    plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
-
-    /* a deliver location keeps something else there */
-
-    return plcf->websocket ? ngx_http_get_module_ctx(r, ngx_http_push_module)
-                           : NULL;
-}
-
-
-static ngx_int_t
-ngx_http_push_handshake_variable_user(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_push_upgrade_ctx_t  *ctx;
-
-    ctx = ngx_http_push_handshake_get_ctx(r);
-
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    v->len = ctx->user.len;
-    v->data = ctx->user.data;
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = 0;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_push_handshake_variable_conn(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    u_char                         *p;
-    struct push_conn_id             id;
-    ngx_http_push_upgrade_ctx_t  *ctx;
-
-    ctx = ngx_http_push_handshake_get_ctx(r);
-
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, PUSH_CONN_TEXT_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    id.instance = ngx_http_push_worker->instance;
-    id.conn = ctx->conn;
-    push_conn_id_write((char *) p, id);
-
-    v->len = PUSH_CONN_TEXT_LEN;
-    v->data = p;
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = 0;
-
-    return NGX_OK;
 }

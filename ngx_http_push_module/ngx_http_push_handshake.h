@@ -12,13 +12,10 @@
 
 #include "ngx_http_push_module.h"
 
-/* preconfiguration: $push_user and $push_conn, for the access log */
-ngx_int_t ngx_http_push_handshake_variables(ngx_conf_t *cf);
-
-/* content handler of a push_websocket location */
-ngx_int_t ngx_http_push_handshake(ngx_http_request_t *r);
 /* preaccess phase: refuses what is no handshake, before auth_request */
 ngx_int_t ngx_http_push_handshake_preaccess(ngx_http_request_t *r);
+/* content handler of a push_websocket location: who is it? */
+ngx_int_t ngx_http_push_handshake(ngx_http_request_t *r);
 /* rewrite phase: cuts the arguments off r->request_line, so that no token
    gets into the error log (WIRES section 6) */
 ngx_int_t ngx_http_push_handshake_rewrite(ngx_http_request_t *r);

@@ -15,6 +15,7 @@
 #include "ngx_http_push_input.h"
 #include "ngx_http_push_client.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_slab.h"
 
@@ -71,7 +72,7 @@ ngx_http_push_input_handler(ngx_event_t *rev)
         return;
     }
 
-    ngx_http_push_conn_enter(ws);
+    ngx_http_push_conn_log_enter(ws);
 
     if (ws->early) {
         early = ws->partial;
@@ -89,7 +90,7 @@ ngx_http_push_input_handler(ngx_event_t *rev)
 
     ngx_http_push_input_read(ws);
 
-    ngx_http_push_conn_leave(ws);
+    ngx_http_push_conn_log_leave(ws);
 }
 
 

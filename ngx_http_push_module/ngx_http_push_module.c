@@ -23,6 +23,7 @@
 #include "ngx_http_push_slab.h"
 #include "ngx_http_push_status.h"
 #include "ngx_http_push_table.h"
+#include "ngx_http_push_upgrade.h"
 #include "ngx_http_push_wheel.h"
 
 
@@ -256,7 +257,7 @@ ngx_http_push_worker_t  *ngx_http_push_worker;
 static ngx_int_t
 ngx_http_push_preconfiguration(ngx_conf_t *cf)
 {
-    return ngx_http_push_handshake_variables(cf);
+    return ngx_http_push_upgrade_variables(cf);
 }
 
 

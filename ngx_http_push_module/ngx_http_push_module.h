@@ -28,6 +28,12 @@
 #include "push_lines.h"
 #include "push_json.h"
 
+#ifdef PUSH_VERSION
+#define NGX_HTTP_PUSH_VERSION  PUSH_VERSION
+#else
+#define NGX_HTTP_PUSH_VERSION  "0.1.0"
+#endif
+
 /* --- differences between nginx's versions, and only here ---------------- */
 
 #if (nginx_version >= 1023000)
@@ -227,6 +233,7 @@ struct ngx_http_push_conn_s {
     unsigned                    ack_dirty:1;    /* own log's ack not told yet */
     unsigned                    all_dirty:1;    /* `all`: told at the close */
     unsigned                    asked_once:1;   /* first request is out */
+    unsigned                    opened:1;       /* event `open` was written */
     unsigned                    dirty:1;        /* on worker->dirty */
     unsigned                    on_wheel:1;
     unsigned                    early:1;        /* partial holds early bytes */
@@ -271,6 +278,7 @@ typedef struct {
     ngx_http_push_table_t      *table;
     ngx_http_push_wheel_t      *wheel;
     ngx_http_push_inbox_t      *inbox;
+    struct ngx_http_push_batches_s  *batches;       /* that wait for answers */
     ngx_http_push_binding_t    *binding;
     ngx_http_push_ring_t       *all;            /* shared log `all` */
     ngx_http_push_fan_out_t    *fan_out;

@@ -29,6 +29,12 @@ static void ngx_http_push_upgrade_sent(ngx_http_request_t *r);
 static void ngx_http_push_upgrade_detach(ngx_http_request_t *r);
 static void ngx_http_push_upgrade_free_buffers(ngx_connection_t *c,
     ngx_http_connection_t *hc);
+static ngx_http_push_upgrade_ctx_t *ngx_http_push_upgrade_get_ctx(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_push_upgrade_variable_user(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_push_upgrade_variable_conn(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 
 
 ngx_int_t
@@ -87,6 +93,7 @@ ngx_http_push_upgrade_accept(ngx_http_request_t *r,
     ngx_encode_base64(&out, &in);
 
     r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
+    ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
     r->headers_out.content_length_n = -1;
     r->keepalive = 0;
 
@@ -313,4 +320,105 @@ ngx_http_push_upgrade_free_buffers(ngx_connection_t *c,
 #endif
 
     c->log->action = "talking to a push client";
+}
+
+
+/* --- variables ---------------------------------------------------------- */
+
+ngx_int_t
+ngx_http_push_upgrade_variables(ngx_conf_t *cf)
+{
+    ngx_uint_t            i;
+    ngx_http_variable_t  *var;
+
+    static struct {
+        ngx_str_t                    name;
+        ngx_http_get_variable_pt     handler;
+    } variables[] = {
+        { ngx_string("push_user"), ngx_http_push_upgrade_variable_user },
+        { ngx_string("push_conn"), ngx_http_push_upgrade_variable_conn }
+    };
+
+    for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+        var = ngx_http_add_variable(cf, &variables[i].name,
+                                    NGX_HTTP_VAR_NOCACHEABLE);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = variables[i].handler;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_http_push_upgrade_ctx_t *
+ngx_http_push_upgrade_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_push_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
+
+    /* a deliver location keeps something else there */
+
+    return plcf->websocket ? ngx_http_get_module_ctx(r, ngx_http_push_module)
+                           : NULL;
+}
+
+
+static ngx_int_t
+ngx_http_push_upgrade_variable_user(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_push_upgrade_ctx_t  *ctx;
+
+    ctx = ngx_http_push_upgrade_get_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = ctx->user.len;
+    v->data = ctx->user.data;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_push_upgrade_variable_conn(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                         *p;
+    struct push_conn_id             id;
+    ngx_http_push_upgrade_ctx_t  *ctx;
+
+    ctx = ngx_http_push_upgrade_get_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, PUSH_CONN_TEXT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    id.instance = ngx_http_push_worker->instance;
+    id.conn = ctx->conn;
+    push_conn_id_write((char *) p, id);
+
+    v->len = PUSH_CONN_TEXT_LEN;
+    v->data = p;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+
+    return NGX_OK;
 }

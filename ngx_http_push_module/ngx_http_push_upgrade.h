@@ -17,6 +17,9 @@ typedef struct {
     uint64_t                conn;
 } ngx_http_push_upgrade_ctx_t;
 
+/* preconfiguration: $push_user and $push_conn, for the access log */
+ngx_int_t ngx_http_push_upgrade_variables(ngx_conf_t *cf);
+
 /*
  * Answers 101 and hands the connection over.  key: the client's, checked; uid
  * is in the request's pool; raw: no subprotocol.  The result is the content
