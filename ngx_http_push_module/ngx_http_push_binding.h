@@ -7,8 +7,12 @@
  *     lease -> HSET, PEXPIRE ------+
  *
  * in:   connections and what they need; out: commands, never awaited
- * owns: dirty bits' queues, packs of acks, the lease's timer, pacing after a
- *       loss
+ * owns: the connection to Redis, the pack of acks, the lease's timer, the walk
+ *       after a loss
+ *
+ * Three files: binding.c has the bindings and what happens after a loss,
+ * binding_stream.c the streams, binding_lease.c the lease of the node.
+ * Without push_redis nothing of this happens: nobody is bound, nothing asked.
  */
 
 #ifndef NGX_HTTP_PUSH_BINDING_H
@@ -21,8 +25,10 @@ ngx_int_t ngx_http_push_binding_init(ngx_http_push_worker_t *w);
 void ngx_http_push_binding_destroy(ngx_http_push_worker_t *w);
 
 /*
- * The first time for a connection: binding and event `open`.  Redis down or
- * the pipeline full: kept as dirty bit, tried again with pacing.
+ * The first time for a connection: binding and event `open`; since_ms becomes
+ * that of Redis' clock, so that of two connections of a device all nodes see
+ * the same one as the older.  Redis down or the pipeline full: kept as dirty
+ * bit, tried again with pacing.
  */
 void ngx_http_push_binding_add(ngx_http_push_conn_t *ws);
 /* Renewal (ZADD, PEXPIRE); a reply of 1 calls delivery_resync. */
@@ -34,7 +40,7 @@ void ngx_http_push_binding_remove(ngx_http_push_conn_t *ws);
  * One request to push:ev:resync for the logs whose ask is due:
  * calls push_delivery_asked() for each of them if it was written.  Returns
  * NGX_OK, or NGX_DECLINED: Redis is down or full, or the pace of 200/s is
- * used up; ask again at *again_ms.
+ * used up; ask again when the clock (ngx_http_push_now) shows *again_ms.
  */
 ngx_int_t ngx_http_push_binding_ask(ngx_http_push_conn_t *ws,
     uint32_t *again_ms);
@@ -42,7 +48,10 @@ ngx_int_t ngx_http_push_binding_ask(ngx_http_push_conn_t *ws,
 ngx_int_t ngx_http_push_binding_ask_all(struct push_delivery *d,
     size_t bytes, uint32_t *again_ms);
 
-/* An ack for push:ev:ack; packed with others for up to 50 ms. */
+/*
+ * An ack for push:ev:ack; packed with others for up to 50 ms.  Dropped while
+ * Redis is down and the pack is full: a later ack includes it.
+ */
 void ngx_http_push_binding_ack(ngx_http_push_conn_t *ws, struct push_str log,
     int64_t seq);
 

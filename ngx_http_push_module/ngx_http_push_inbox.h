@@ -1,19 +1,19 @@
 /*
  * ngx_http_push_inbox: datagrams between the workers of one node
  *
- *     deliver --parts--> slot's socketpair --> other worker --> delivery
- *        ^                                          |
- *        +--------------- answers ------------------+
+ *     batch --parcel--> slot's socketpair --> other worker --> batch
  *
- * in:   items of one deliver body; out: one summed answer an item
+ * in:   parcels (push_parcel) for a slot; out: parcels for batch.c
  * owns: the zone's slots, the socketpairs (made by the master before fork),
- *       batches that wait for answers (deadline 300 ms)
+ *       parcels that a full socket did not take, pieces being put together
  */
 
 #ifndef NGX_HTTP_PUSH_INBOX_H
 #define NGX_HTTP_PUSH_INBOX_H
 
 #include "ngx_http_push_module.h"
+
+#define NGX_HTTP_PUSH_SLOTS_MAX   255
 
 #define NGX_HTTP_PUSH_SLOT_FREE   0
 #define NGX_HTTP_PUSH_SLOT_RUN    1
@@ -25,15 +25,16 @@ struct ngx_http_push_slot_s {
     ngx_atomic_t                generation;
     ngx_atomic_t                state;
     ngx_atomic_t                worker;         /* ngx_worker */
-    ngx_atomic_t                fd_rx;
+    ngx_atomic_t                fd_rx;          /* in every process alike */
     ngx_atomic_t                fd_tx;
     ngx_http_push_counters_t    counters;
-    /* padded to a cache line by the zone's layout */
-};
+} __attribute__ ((aligned (64)));               /* a cache line is one's own */
 
 struct ngx_http_push_zone_s {
     uint64_t                    instance;
     ngx_uint_t                  slots;
+    void                       *sockets;        /* of the master: who closes
+                                                   them; NULL: not made yet */
     ngx_http_push_counters_t    gone;           /* of workers that have left */
     ngx_http_push_slot_t        slot[1];
 };
@@ -41,7 +42,7 @@ struct ngx_http_push_zone_s {
 /* postconfiguration: adds the zone.  Its init fills it. */
 ngx_int_t ngx_http_push_inbox_add_zone(ngx_conf_t *cf,
     ngx_http_push_main_conf_t *conf);
-/* init_module, in the master: instance and socketpairs, once. */
+/* init_module, in the master: the socketpairs, once for a zone. */
 ngx_int_t ngx_http_push_inbox_init_module(ngx_cycle_t *cycle,
     ngx_http_push_main_conf_t *conf);
 /* init_process: claims a slot, fills w->zone, slot, generation, counters,
@@ -52,23 +53,20 @@ ngx_int_t ngx_http_push_inbox_init(ngx_http_push_worker_t *w,
 /* exit_process: the slot is FREE, its counters added to zone->gone. */
 void ngx_http_push_inbox_destroy(ngx_http_push_worker_t *w);
 
-typedef struct ngx_http_push_batch_s  ngx_http_push_batch_t;
-
 /*
- * One deliver body: answers[0 .. n) hold the sums when done is called, exactly
- * once, never before ngx_http_push_batch_end() returns.
+ * A datagram for another worker, copied.  NGX_OK: sent, or kept until the
+ * socket takes it; NGX_DECLINED: too much waits already, it is dropped.
  */
-typedef void (*ngx_http_push_batch_pt)(ngx_http_push_batch_t *b, void *data);
+ngx_int_t ngx_http_push_inbox_send(ngx_http_push_worker_t *w, ngx_uint_t slot,
+    const u_char *data, size_t len);
 
-ngx_http_push_batch_t *ngx_http_push_batch_create(ngx_uint_t max,
-    struct push_str epoch, ngx_http_push_batch_pt done, void *data);
-/* Carries the item out here and sends it to the workers that it concerns. */
-ngx_int_t ngx_http_push_batch_item(ngx_http_push_batch_t *b,
-    const struct push_lines_item *item);
-void ngx_http_push_batch_end(ngx_http_push_batch_t *b);
-struct push_lines_answer *ngx_http_push_batch_answers(ngx_http_push_batch_t *b,
-    ngx_uint_t *n);
-/* After done, or when the requester has left before it. */
-void ngx_http_push_batch_destroy(ngx_http_push_batch_t *b);
+/* The process that claimed the slot lives; a zombie counts as living. */
+ngx_uint_t ngx_http_push_inbox_alive(ngx_http_push_slot_t *slot);
+/* Living workers, and the connections of all of them. */
+void ngx_http_push_inbox_sum(ngx_http_push_zone_t *zone, ngx_uint_t *workers,
+    ngx_uint_t *connections);
+/* into += from, counters only: no gauges */
+void ngx_http_push_inbox_add(ngx_http_push_counters_t *into,
+    const ngx_http_push_counters_t *from);
 
 #endif

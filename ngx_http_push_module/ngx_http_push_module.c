@@ -371,6 +371,10 @@ ngx_http_push_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    if (conf->deliver) {
+        ngx_http_push_deliver_merge(cf);
+    }
+
     if (conf->deliver && conf->main->nsecrets == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"push_deliver\" needs \"push_secret_file\" in %V:%ui",

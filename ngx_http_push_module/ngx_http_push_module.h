@@ -52,6 +52,7 @@ typedef struct ngx_http_push_wheel_s   ngx_http_push_wheel_t;
 typedef struct ngx_http_push_slab_s    ngx_http_push_slab_t;
 typedef struct ngx_http_push_control_s ngx_http_push_control_t;
 typedef struct ngx_http_push_inbox_s   ngx_http_push_inbox_t;
+typedef struct ngx_http_push_batches_s ngx_http_push_batches_t;
 typedef struct ngx_http_push_binding_s ngx_http_push_binding_t;
 typedef struct ngx_http_push_drain_s   ngx_http_push_drain_t;
 typedef struct ngx_http_push_zone_s    ngx_http_push_zone_t;
@@ -278,7 +279,7 @@ typedef struct {
     ngx_http_push_table_t      *table;
     ngx_http_push_wheel_t      *wheel;
     ngx_http_push_inbox_t      *inbox;
-    struct ngx_http_push_batches_s  *batches;       /* that wait for answers */
+    ngx_http_push_batches_t    *batches;        /* that wait for answers */
     ngx_http_push_binding_t    *binding;
     ngx_http_push_ring_t       *all;            /* shared log `all` */
     ngx_http_push_fan_out_t    *fan_out;

@@ -1,0 +1,769 @@
+/*
+ * ngx_http_push_inbox: datagrams between the workers of one node
+ *
+ *     send --> fd_tx of a slot | kernel's queue | fd_rx --> its worker
+ *       \--> pending, while the queue is full
+ *
+ * in:   parcels for a slot; out: parcels for batch.c
+ * owns: the zone, the socketpairs, the pending list, pieces
+ *
+ * A worker that is killed leaves its slot claimed.  Whoever takes its place
+ * claims the same one and reads what was queued meanwhile.  The descriptors
+ * belong to all processes, so a full queue is tried again by a timer: a write
+ * event would wake everybody.
+ */
+
+#include "ngx_http_push_inbox.h"
+#include "ngx_http_push_batch.h"
+#include "ngx_http_push_drain.h"
+
+#include <sys/random.h>
+
+
+#define NGX_HTTP_PUSH_INBOX_SNDBUF      (4 * 1024 * 1024)
+#define NGX_HTTP_PUSH_INBOX_READS       64          /* datagrams a turn */
+#define NGX_HTTP_PUSH_INBOX_PENDING     (8 * 1024 * 1024)   /* bytes, */
+#define NGX_HTTP_PUSH_INBOX_PENDING_ONE (2 * 1024 * 1024)   /* for a slot */
+#define NGX_HTTP_PUSH_INBOX_RETRY_MS    2
+
+
+/* The master's descriptors of a zone; closed with the last cycle of it. */
+typedef struct {
+    ngx_log_t                  *log;
+    ngx_uint_t                  n;
+    int                         fd[2 * NGX_HTTP_PUSH_SLOTS_MAX];
+} ngx_http_push_inbox_sockets_t;
+
+/* A datagram that waits for room in its slot's queue. */
+typedef struct {
+    ngx_queue_t                 link;
+    ngx_uint_t                  slot;
+    size_t                      len;
+    u_char                      data[1];
+} ngx_http_push_inbox_waiting_t;
+
+/* An ITEMS that comes in pieces; one a sender at a time. */
+typedef struct {
+    u_char                     *data;           /* NULL: none under way */
+    size_t                      got;
+    size_t                      total;
+    ngx_uint_t                  generation;
+    uint64_t                    batch;
+    uint32_t                    part;
+} ngx_http_push_inbox_whole_t;
+
+struct ngx_http_push_inbox_s {
+    ngx_http_push_worker_t     *w;
+    ngx_slab_pool_t            *shpool;         /* its mutex guards claims */
+    ngx_queue_t                 pending;        /* waiting_t, oldest first */
+    size_t                      pending_bytes;
+    size_t                      pending_slot[NGX_HTTP_PUSH_SLOTS_MAX];
+    ngx_event_t                 retry;
+    ngx_http_push_inbox_whole_t whole[NGX_HTTP_PUSH_SLOTS_MAX];
+    u_char                      datagram[PUSH_PARCEL_MAX + 1];
+};
+
+
+static ngx_int_t ngx_http_push_inbox_init_zone(ngx_shm_zone_t *shm_zone,
+    void *data);
+static ngx_int_t ngx_http_push_inbox_pair(ngx_log_t *log, int *fd);
+static void ngx_http_push_inbox_close_sockets(void *data);
+static ngx_http_push_slot_t *ngx_http_push_inbox_claim(
+    ngx_http_push_inbox_t *inbox);
+static void ngx_http_push_inbox_leave(ngx_http_push_zone_t *zone,
+    ngx_http_push_slot_t *slot);
+static ngx_atomic_uint_t ngx_http_push_inbox_started(ngx_pid_t pid);
+static void ngx_http_push_inbox_read_handler(ngx_event_t *rev);
+static ngx_int_t ngx_http_push_inbox_parcel(ngx_http_push_inbox_t *inbox,
+    size_t len);
+static ngx_int_t ngx_http_push_inbox_piece(ngx_http_push_inbox_t *inbox,
+    const struct push_parcel *p);
+static ngx_int_t ngx_http_push_inbox_write(ngx_http_push_worker_t *w,
+    ngx_uint_t slot, const u_char *data, size_t len);
+static void ngx_http_push_inbox_retry_handler(ngx_event_t *ev);
+
+
+/* --- the zone ------------------------------------------------------------ */
+
+ngx_int_t
+ngx_http_push_inbox_add_zone(ngx_conf_t *cf, ngx_http_push_main_conf_t *conf)
+{
+    size_t     size;
+    ngx_str_t  name = ngx_string("ngx_http_push");
+
+    /* the slab pool's head and page table come on top of the one block */
+
+    size = offsetof(ngx_http_push_zone_t, slot)
+           + conf->slots * sizeof(ngx_http_push_slot_t);
+    size = ngx_align(size, ngx_pagesize) + 8 * ngx_pagesize + size / 64;
+
+    conf->shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                           &ngx_http_push_module);
+    if (conf->shm_zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->shm_zone->init = ngx_http_push_inbox_init_zone;
+    conf->shm_zone->data = conf;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_push_inbox_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_uint_t                  slots;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_push_zone_t       *zone;
+    ngx_http_push_main_conf_t  *conf;
+
+    if (data) {
+        shm_zone->data = data;      /* a reload: workers of both use it */
+        return NGX_OK;
+    }
+
+    conf = shm_zone->data;
+    slots = conf->slots;
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    zone = ngx_slab_calloc(shpool, offsetof(ngx_http_push_zone_t, slot)
+                                   + slots * sizeof(ngx_http_push_slot_t));
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->slots = slots;
+
+    if (getrandom(&zone->instance, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+                      "push: getrandom() failed");
+        return NGX_ERROR;
+    }
+
+    shm_zone->data = zone;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_push_inbox_init_module(ngx_cycle_t *cycle,
+    ngx_http_push_main_conf_t *conf)
+{
+    ngx_uint_t                      i;
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_push_zone_t           *zone;
+    ngx_http_push_inbox_sockets_t  *sockets, *old;
+
+    zone = conf->shm_zone->data;
+
+    cln = ngx_pool_cleanup_add(cycle->pool,
+                               sizeof(ngx_http_push_inbox_sockets_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    sockets = cln->data;
+    sockets->log = &cycle->new_log;
+    sockets->n = 0;
+    cln->handler = ngx_http_push_inbox_close_sockets;
+
+    old = zone->sockets;
+
+    if (old) {
+        /* a reload: this cycle closes them, the old one does not */
+        sockets->n = old->n;
+        ngx_memcpy(sockets->fd, old->fd, old->n * sizeof(int));
+        old->n = 0;
+        zone->sockets = sockets;
+        return NGX_OK;
+    }
+
+    for (i = 0; i < zone->slots; i++) {
+        if (ngx_http_push_inbox_pair(cycle->log, &sockets->fd[sockets->n])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        zone->slot[i].fd_tx = sockets->fd[sockets->n++];
+        zone->slot[i].fd_rx = sockets->fd[sockets->n++];
+    }
+
+    zone->sockets = sockets;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_push_inbox_pair(ngx_log_t *log, int *fd)
+{
+    int  size;
+
+    if (socketpair(AF_UNIX, SOCK_DGRAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0, fd)
+        == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "push: socketpair() failed");
+        return NGX_ERROR;
+    }
+
+    size = NGX_HTTP_PUSH_INBOX_SNDBUF;
+
+    /* FORCE is for root; else as much as net.core.wmem_max allows */
+
+    if (setsockopt(fd[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(int))
+        == -1)
+    {
+        (void) setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(int));
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_push_inbox_close_sockets(void *data)
+{
+    ngx_uint_t                      i;
+    ngx_http_push_inbox_sockets_t  *sockets;
+
+    sockets = data;
+
+    for (i = 0; i < sockets->n; i++) {
+        (void) close(sockets->fd[i]);
+    }
+}
+
+
+/* --- a worker's slot ----------------------------------------------------- */
+
+ngx_int_t
+ngx_http_push_inbox_init(ngx_http_push_worker_t *w, ngx_cycle_t *cycle)
+{
+    ngx_event_t            *rev;
+    ngx_connection_t       *c;
+    ngx_http_push_inbox_t  *inbox;
+
+    inbox = ngx_calloc(sizeof(ngx_http_push_inbox_t), cycle->log);
+    if (inbox == NULL) {
+        return NGX_ERROR;
+    }
+
+    w->inbox = inbox;
+    w->zone = w->conf->shm_zone->data;
+    w->instance = w->zone->instance;
+
+    inbox->w = w;
+    inbox->shpool = (ngx_slab_pool_t *) w->conf->shm_zone->shm.addr;
+    ngx_queue_init(&inbox->pending);
+
+    inbox->retry.handler = ngx_http_push_inbox_retry_handler;
+    inbox->retry.data = inbox;
+    inbox->retry.log = cycle->log;
+    inbox->retry.cancelable = 1;
+
+    w->slot = ngx_http_push_inbox_claim(inbox);
+
+    if (w->slot == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "push: all %ui worker slots are taken: too many old "
+                      "workers are still leaving", w->zone->slots);
+        return NGX_ERROR;
+    }
+
+    w->slot_number = w->slot - w->zone->slot;
+    w->generation = w->slot->generation;
+    w->counters = &w->slot->counters;
+
+    c = ngx_get_connection((ngx_socket_t) w->slot->fd_rx, cycle->log);
+    if (c == NULL) {
+        return NGX_ERROR;
+    }
+
+    rev = c->read;
+
+    c->data = inbox;
+    c->idle = 1;                    /* hears that the worker is to quit */
+    rev->channel = 1;               /* not to be closed by anybody else */
+    rev->log = cycle->log;
+    c->write->log = cycle->log;
+    rev->handler = ngx_http_push_inbox_read_handler;
+
+    /* level-triggered: what one turn leaves unread comes again */
+
+    if (ngx_add_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_push_batch_init(w);
+}
+
+
+void
+ngx_http_push_inbox_destroy(ngx_http_push_worker_t *w)
+{
+    ngx_uint_t                      i;
+    ngx_queue_t                    *q;
+    ngx_http_push_inbox_t          *inbox;
+    ngx_http_push_inbox_waiting_t  *waiting;
+
+    inbox = w->inbox;
+
+    if (inbox == NULL) {
+        return;
+    }
+
+    ngx_http_push_batch_exit(w);
+
+    if (inbox->retry.timer_set) {
+        ngx_del_timer(&inbox->retry);
+    }
+
+    while (!ngx_queue_empty(&inbox->pending)) {
+        q = ngx_queue_head(&inbox->pending);
+        ngx_queue_remove(q);
+        waiting = ngx_queue_data(q, ngx_http_push_inbox_waiting_t, link);
+        ngx_free(waiting);
+    }
+
+    for (i = 0; i < NGX_HTTP_PUSH_SLOTS_MAX; i++) {
+        if (inbox->whole[i].data) {
+            ngx_free(inbox->whole[i].data);
+        }
+    }
+
+    if (w->slot) {
+        ngx_shmtx_lock(&inbox->shpool->mutex);
+        ngx_http_push_inbox_leave(w->zone, w->slot);
+        ngx_shmtx_unlock(&inbox->shpool->mutex);
+    }
+
+    ngx_free(inbox);
+    w->inbox = NULL;
+}
+
+
+/* The first slot that is free, or whose process has gone. */
+
+static ngx_http_push_slot_t *
+ngx_http_push_inbox_claim(ngx_http_push_inbox_t *inbox)
+{
+    ngx_uint_t             i;
+    ngx_http_push_slot_t  *slot;
+    ngx_http_push_zone_t  *zone;
+
+    zone = inbox->w->zone;
+
+    /* the master frees the mutex of a worker that dies in here */
+    ngx_shmtx_lock(&inbox->shpool->mutex);
+
+    for (i = 0; i < zone->slots; i++) {
+        slot = &zone->slot[i];
+
+        if (slot->pid && ngx_http_push_inbox_alive(slot)) {
+            continue;
+        }
+
+        ngx_http_push_inbox_leave(zone, slot);
+
+        slot->generation = (slot->generation + 1) & 0xffff;
+        slot->worker = ngx_worker;
+        slot->started = ngx_http_push_inbox_started(ngx_pid);
+        slot->pid = ngx_pid;
+        slot->state = NGX_HTTP_PUSH_SLOT_RUN;
+
+        ngx_shmtx_unlock(&inbox->shpool->mutex);
+
+        return slot;
+    }
+
+    ngx_shmtx_unlock(&inbox->shpool->mutex);
+
+    return NULL;
+}
+
+
+/* Under the mutex.  What was counted here stays counted. */
+
+static void
+ngx_http_push_inbox_leave(ngx_http_push_zone_t *zone,
+    ngx_http_push_slot_t *slot)
+{
+    slot->state = NGX_HTTP_PUSH_SLOT_FREE;
+    slot->pid = 0;
+
+    ngx_http_push_inbox_add(&zone->gone, &slot->counters);
+    ngx_memzero(&slot->counters, sizeof(ngx_http_push_counters_t));
+}
+
+
+void
+ngx_http_push_inbox_add(ngx_http_push_counters_t *into,
+    const ngx_http_push_counters_t *from)
+{
+#define X(name, help)  into->name += from->name;
+    NGX_HTTP_PUSH_COUNTERS(X)
+#undef X
+#define X(name, code, text, counter)  into->counter += from->counter;
+    PUSH_CLOSE_REASONS(X)
+#undef X
+}
+
+
+ngx_uint_t
+ngx_http_push_inbox_alive(ngx_http_push_slot_t *slot)
+{
+    ngx_pid_t          pid;
+    ngx_atomic_uint_t  started;
+
+    pid = (ngx_pid_t) slot->pid;
+
+    if (pid == 0 || (kill(pid, 0) == -1 && ngx_errno == ESRCH)) {
+        return 0;
+    }
+
+    /* the number may be another process by now */
+    started = ngx_http_push_inbox_started(pid);
+
+    return started == 0 || slot->started == 0 || started == slot->started;
+}
+
+
+void
+ngx_http_push_inbox_sum(ngx_http_push_zone_t *zone, ngx_uint_t *workers,
+    ngx_uint_t *connections)
+{
+    ngx_uint_t             i;
+    ngx_http_push_slot_t  *slot;
+
+    *workers = 0;
+    *connections = 0;
+
+    for (i = 0; i < zone->slots; i++) {
+        slot = &zone->slot[i];
+
+        if (slot->pid && ngx_http_push_inbox_alive(slot)) {
+            *workers += 1;
+            *connections += slot->counters.connections;
+        }
+    }
+}
+
+
+/* Field 22 of /proc/PID/stat; 0: not to be had. */
+
+static ngx_atomic_uint_t
+ngx_http_push_inbox_started(ngx_pid_t pid)
+{
+    int                 fd;
+    u_char             *p, *last, name[sizeof("/proc//stat") + NGX_INT64_LEN];
+    u_char              stat[1024];
+    ssize_t             n;
+    ngx_uint_t          field;
+    ngx_atomic_uint_t   started;
+
+    ngx_sprintf(name, "/proc/%P/stat%Z", pid);
+
+    fd = open((char *) name, O_RDONLY|O_CLOEXEC);
+    if (fd == -1) {
+        return 0;
+    }
+
+    n = read(fd, stat, sizeof(stat));
+    (void) close(fd);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    last = stat + n;
+
+    /* field 2 is the name in parentheses, and may hold any character */
+
+    for (p = last; p > stat && p[-1] != ')'; p--) { /* void */ }
+
+    for (field = 2; p < last && field < 22; p++) {
+        if (*p == ' ') {
+            field++;
+        }
+    }
+
+    for (started = 0; p < last && *p >= '0' && *p <= '9'; p++) {
+        started = started * 10 + (*p - '0');
+    }
+
+    return started;
+}
+
+
+/* --- reading ------------------------------------------------------------- */
+
+static void
+ngx_http_push_inbox_read_handler(ngx_event_t *rev)
+{
+    ssize_t                  n;
+    ngx_uint_t               reads;
+    ngx_connection_t        *c;
+    ngx_http_push_inbox_t   *inbox;
+    ngx_http_push_worker_t  *w;
+
+    c = rev->data;
+    inbox = c->data;
+    w = inbox->w;
+
+    if (c->close) {
+        c->close = 0;
+        c->idle = 0;
+        w->exiting = 1;
+        w->slot->state = NGX_HTTP_PUSH_SLOT_DRAIN;
+        ngx_http_push_drain_start(w);
+        return;
+    }
+
+    for (reads = 0; reads < NGX_HTTP_PUSH_INBOX_READS; reads++) {
+
+        n = recv(c->fd, inbox->datagram, sizeof(inbox->datagram),
+                 MSG_DONTWAIT);
+
+        if (n == -1) {
+            if (ngx_socket_errno != NGX_EAGAIN && ngx_socket_errno != NGX_EINTR)
+            {
+                ngx_log_error(NGX_LOG_ERR, rev->log, ngx_socket_errno,
+                              "push: recv() of the inbox failed");
+            }
+
+            return;
+        }
+
+        ngx_http_push_count(inbox_received);
+
+        if (ngx_http_push_inbox_parcel(inbox, n) != NGX_OK) {
+            ngx_http_push_count(inbox_dropped);
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_push_inbox_parcel(ngx_http_push_inbox_t *inbox, size_t len)
+{
+    struct push_parcel  p;
+
+    if (push_parcel_parse(&p, (char *) inbox->datagram, len, PUSH_PARCEL_MAX)
+        != PUSH_OK
+        || p.from_slot >= inbox->w->zone->slots)
+    {
+        return NGX_ERROR;
+    }
+
+    return p.kind == PUSH_PARCEL_PIECE
+           ? ngx_http_push_inbox_piece(inbox, &p)
+           : ngx_http_push_batch_parcel(inbox->w, &p);
+}
+
+
+/* Pieces of one sender come in order: whatever does not follow starts anew. */
+
+static ngx_int_t
+ngx_http_push_inbox_piece(ngx_http_push_inbox_t *inbox,
+    const struct push_parcel *p)
+{
+    ngx_int_t                     rc;
+    struct push_parcel            items;
+    ngx_http_push_inbox_whole_t  *whole;
+
+    whole = &inbox->whole[p->from_slot];
+
+    if (p->offset == 0) {
+        if (whole->data) {
+            ngx_free(whole->data);      /* the rest of it never came */
+        }
+
+        whole->data = ngx_alloc(p->total, ngx_cycle->log);
+        if (whole->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        whole->got = 0;
+        whole->total = p->total;
+        whole->generation = p->from_generation;
+        whole->batch = p->batch;
+        whole->part = p->part;
+    }
+
+    if (whole->data == NULL
+        || p->offset != whole->got
+        || p->total != whole->total
+        || p->from_generation != whole->generation
+        || p->batch != whole->batch
+        || p->part != whole->part)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(whole->data + whole->got, p->body.data, p->body.len);
+    whole->got += p->body.len;
+
+    if (whole->got < whole->total) {
+        return NGX_OK;
+    }
+
+    rc = NGX_ERROR;
+
+    if (push_parcel_parse(&items, (char *) whole->data, whole->total,
+                          PUSH_PARCEL_WHOLE)
+        == PUSH_OK
+        && items.kind == PUSH_PARCEL_ITEMS
+        && items.from_slot == p->from_slot)
+    {
+        rc = ngx_http_push_batch_parcel(inbox->w, &items);
+    }
+
+    ngx_free(whole->data);
+    whole->data = NULL;
+
+    return rc;
+}
+
+
+/* --- writing ------------------------------------------------------------- */
+
+ngx_int_t
+ngx_http_push_inbox_send(ngx_http_push_worker_t *w, ngx_uint_t slot,
+    const u_char *data, size_t len)
+{
+    ngx_http_push_inbox_t          *inbox;
+    ngx_http_push_inbox_waiting_t  *waiting;
+
+    inbox = w->inbox;
+
+    /* behind those that wait, so that the order of a slot is kept */
+
+    if (inbox->pending_slot[slot] == 0) {
+        switch (ngx_http_push_inbox_write(w, slot, data, len)) {
+
+        case NGX_OK:
+            return NGX_OK;
+
+        case NGX_ERROR:
+            ngx_http_push_count(inbox_dropped);
+            return NGX_DECLINED;
+
+        default:
+            break;
+        }
+    }
+
+    waiting = NULL;
+
+    if (inbox->pending_bytes + len <= NGX_HTTP_PUSH_INBOX_PENDING
+        && inbox->pending_slot[slot] + len <= NGX_HTTP_PUSH_INBOX_PENDING_ONE)
+    {
+        waiting = ngx_alloc(offsetof(ngx_http_push_inbox_waiting_t, data)
+                            + len, ngx_cycle->log);
+    }
+
+    if (waiting == NULL) {
+        ngx_http_push_count(inbox_dropped);
+        return NGX_DECLINED;
+    }
+
+    waiting->slot = slot;
+    waiting->len = len;
+    ngx_memcpy(waiting->data, data, len);
+
+    ngx_queue_insert_tail(&inbox->pending, &waiting->link);
+    inbox->pending_bytes += len;
+    inbox->pending_slot[slot] += len;
+
+    if (!inbox->retry.timer_set) {
+        ngx_add_timer(&inbox->retry, NGX_HTTP_PUSH_INBOX_RETRY_MS);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_push_inbox_write(ngx_http_push_worker_t *w, ngx_uint_t slot,
+    const u_char *data, size_t len)
+{
+    ssize_t    n;
+    ngx_err_t  err;
+
+    do {
+        n = send((int) w->zone->slot[slot].fd_tx, data, len,
+                 MSG_DONTWAIT|MSG_NOSIGNAL);
+        err = (n == -1) ? ngx_socket_errno : 0;
+    } while (err == NGX_EINTR);
+
+    if (err == 0) {
+        ngx_http_push_count(inbox_sent);
+        return NGX_OK;
+    }
+
+    if (err == NGX_EAGAIN || err == ENOBUFS) {
+        return NGX_AGAIN;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, err,
+                  "push: send() to the inbox of slot %ui failed", slot);
+
+    return NGX_ERROR;
+}
+
+
+/* One pass: a slot that is full stays in order, the others go on. */
+
+static void
+ngx_http_push_inbox_retry_handler(ngx_event_t *ev)
+{
+    u_char                          full[NGX_HTTP_PUSH_SLOTS_MAX];
+    ngx_int_t                       rc;
+    ngx_queue_t                    *q, *next;
+    ngx_http_push_inbox_t          *inbox;
+    ngx_http_push_inbox_waiting_t  *waiting;
+
+    inbox = ev->data;
+
+    ngx_memzero(full, sizeof(full));
+
+    for (q = ngx_queue_head(&inbox->pending);
+         q != ngx_queue_sentinel(&inbox->pending);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        waiting = ngx_queue_data(q, ngx_http_push_inbox_waiting_t, link);
+
+        if (full[waiting->slot]) {
+            continue;
+        }
+
+        rc = ngx_http_push_inbox_write(inbox->w, waiting->slot, waiting->data,
+                                       waiting->len);
+
+        if (rc == NGX_AGAIN
+            && inbox->w->zone->slot[waiting->slot].state
+               != NGX_HTTP_PUSH_SLOT_FREE)
+        {
+            full[waiting->slot] = 1;
+            continue;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_http_push_count(inbox_dropped);
+        }
+
+        inbox->pending_bytes -= waiting->len;
+        inbox->pending_slot[waiting->slot] -= waiting->len;
+        ngx_queue_remove(q);
+        ngx_free(waiting);
+    }
+
+    if (!ngx_queue_empty(&inbox->pending)) {
+        ngx_add_timer(ev, NGX_HTTP_PUSH_INBOX_RETRY_MS);
+    }
+}
