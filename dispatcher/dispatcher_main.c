@@ -92,6 +92,7 @@ dispatcher_start(struct dispatcher *d)
     redis.log = &d->daemon.log;
     redis.on_up = dispatcher_nodes_redis_up;
     redis.on_down = dispatcher_nodes_redis_down;
+    redis.in_flight = 5 * DISPATCHER_NODES_MAX;
     redis.data = d;
 
     memset(&server, 0, sizeof(server));
