@@ -5,7 +5,7 @@
  *
  * libconfuse lets the last of two assignments win, takes an unset variable as
  * "", and leaves its scanner inside a string that does not end.  So those are
- * found here; all other faults of grammar are left to it.
+ * found here, as is a missing "}"; all other faults of grammar are left to it.
  */
 
 #include "conf_scan.h"
@@ -259,6 +259,10 @@ conf_scan(struct conf_reader *r)
             r->p += strcspn(r->p, " #\"'\t\n\r={}()+,") - 1;
             conf_scan_word(r, from, (size_t) (r->p - from) + 1);
         }
+    }
+
+    if (r->scope != 0 || r->list) {
+        return conf_failed(r, r->line, NULL, "a \"}\" is missing at the end");
     }
 
     return PUSH_OK;
