@@ -1,0 +1,185 @@
+#!/usr/bin/perl
+
+# A body lands on one worker and concerns all: four workers answer as one.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Push::Edge;
+use Test::More;
+use Time::HiRes qw(time);
+
+*item = \&Push::Edge::item;
+*wait_until = \&Push::Edge::wait_until;
+
+my $edge = Push::Edge->new(workers => 4, http => 'push_drain_time 10m;');
+my $e = "epoch e1\n";
+
+sub slots { return { map { $_->{slot}, $_ } @{$edge->status->{workers}} } }
+
+wait_until(sub { @{$edge->status->{workers}} == 4 });
+
+# Raw connections take what comes, without a request for what was before.
+my @ws = map { $edge->ws("u$_", raw => 1) } 1 .. 40;
+is(scalar(grep { $_->status == 101 } @ws), 40, '40 clients');
+
+my $slots = slots();
+is(scalar(grep { $_->{connections} } values %$slots), 4, 'on all four workers');
+
+sub data_of {
+    my ($ws) = @_;
+    my $frame = $ws->next_frame;
+    return $frame ? $frame->{payload} : undef;
+}
+
+# --- items
+
+my ($status, @answers) = $edge->deliver($e
+    . join('', map { item('user', "u$_", 1, "\"m$_\"") } 1 .. 40, 41));
+is_deeply([ $status, @answers ], [ 200, ('ok 1') x 40, 'none' ],
+    'each user is found wherever its worker is');
+is_deeply([ map { data_of($ws[$_ - 1]) } 1 .. 40 ],
+    [ map { "\"m$_\"" } 1 .. 40 ], 'each gets its own message');
+
+my @third = map { $edge->ws('many', raw => 1) } 1 .. 9;
+is_deeply([ $edge->deliver($e . item('user', 'many', 1, '1')) ],
+    [ 200, 'ok 9' ], 'the numbers of all workers are added up');
+data_of($_) for @third;
+
+my $text = '"' . 'y' x 1000 . '"';
+($status, @answers) = $edge->deliver($e
+    . join('', map { item('user', 'u' . (1 + $_ % 40), 0, $text) } 1 .. 800));
+is_deeply([ $status, @answers ], [ 200, ('ok 1') x 800 ],
+    '800 messages of 1 KB need many datagrams');
+is(scalar(grep { my $ws = $_; 20 == grep { data_of($ws) eq $text } 1 .. 20 }
+    @ws), 40, 'all arrive');
+
+my $big = '"' . 'z' x 250000 . '"';
+($status, @answers) = $edge->deliver($e
+    . item('user', 'u1', 0, '1') . item('user', 'many', 0, $big)
+    . item('user', 'u1', 0, '2'));
+is_deeply([ $status, @answers ], [ 200, 'ok 1', 'ok 9', 'ok 1' ],
+    'an item longer than a datagram goes in pieces');
+is(scalar(grep { data_of($_) eq $big } @third), 9, 'and is put together');
+is(data_of($ws[0]) . data_of($ws[0]), '12', 'the order is kept around it');
+
+# --- items with a connection's id
+
+my @hello = map { $edge->ws("h$_") } 1 .. 8;
+$_->hello(device => 'd') for @hello;
+my @conn = map { $_->wait_for('welcome')->{conn} } @hello;
+my %on = map { substr($_, 17, 2) => 1 } @conn;
+cmp_ok(scalar(keys %on), '>', 1, 'connections of several workers');
+
+is_deeply([ $edge->deliver($e . join('',
+    map { "close $_ 4002 2\nno\n" } @conn)) ], [ 200, ('ok 1') x 8 ],
+    'close finds each of them');
+is_deeply([ map { $_->wait_close } @hello ], [ (4002) x 8 ], 'and closes it');
+is_deeply([ $edge->deliver($e . join('',
+    map { substr($_, 19, 4) = 'ffff'; "close $_ 4002 2\nno\n" } @conn)) ],
+    [ 200, ('none') x 8 ], 'another generation of the slot: none');
+is_deeply([ $edge->deliver($e . 'close ' . substr($conn[0], 0, 17)
+    . "ff00010000000001 4002 0\n\n") ], [ 200, 'none' ],
+    'a slot that does not exist: none');
+
+# --- a worker that stands still
+
+# One connection that is kept alive is served by one worker: stop another one.
+$edge->deliver($e) for 1 .. 2;
+my $before = slots();
+$edge->deliver($e);
+my $after = slots();
+my ($mine) = grep { $after->{$_}{deliver_requests}
+                    > $before->{$_}{deliver_requests} } keys %$after;
+my ($other) = grep { $_ ne $mine } keys %$after;
+kill('STOP', $after->{$other}{pid});
+
+my $t = time();
+($status, @answers) = $edge->deliver($e . item('user', 'u1', 0, '3'));
+is("$status @answers", '200 unknown', 'a worker stands still: unknown');
+cmp_ok(time() - $t, '<', 1, 'after a deadline');
+
+$t = time();
+($status, @answers) = $edge->deliver($e
+    . join('', map { item('user', "u$_", 0, '3') } 1 .. 40));
+is_deeply([ @answers ], [ ('unknown') x 40 ], 'the next time as well');
+cmp_ok(time() - $t, '<', 0.2, 'but at once');
+
+kill('CONT', $after->{$other}{pid});
+ok(wait_until(sub {
+    ($status, @answers) = $edge->deliver($e
+        . join('', map { item('user', "u$_", 0, '4') } 1 .. 40));
+    return !grep { $_ ne 'ok 1' } @answers;
+}), 'it goes on: all are found again');
+is(data_of($ws[1]), '3', 'what was sent meanwhile has arrived, once');
+is(data_of($ws[1]), '4', 'and in order');
+cmp_ok($edge->status->{inbox_late}, '>=', 1, 'late parts are counted');
+
+# --- a worker that is killed
+
+$before = $edge->status;
+my $victim = slots()->{$other};
+kill('KILL', $victim->{pid});
+ok(wait_until(sub {
+    my $now = slots()->{$other};
+    return $now && $now->{pid} != $victim->{pid};
+}), 'a killed worker is replaced, in the same slot');
+is(slots()->{$other}{generation}, $victim->{generation} + 1,
+    'as its next generation');
+
+ok(wait_until(sub {
+    ($status, @answers) = $edge->deliver($e
+        . join('', map { item('user', "u$_", 0, '5') } 1 .. 40));
+    return !grep { $_ eq 'unknown' } @answers;
+}), 'answers are known again');
+is(scalar(grep { $_ eq 'none' } @answers),
+    scalar(grep { !defined data_of($_) } @ws),
+    'whose connection has gone is answered none');
+my $now = $edge->status;
+is(scalar(grep { $now->{$_} < $before->{$_} }
+    grep { /^(?:messages|items|handshakes|inbox|deliver|closed|bytes)_/ }
+    keys %$before), 0, 'no counter went back');
+
+my $fresh = $edge->ws('fresh', raw => 1);
+is_deeply([ $edge->deliver($e . item('user', 'fresh', 1, '1')) ],
+    [ 200, 'ok 1' ], 'a new client is found');
+
+# --- reload
+
+my %old = map { $_->{pid} => 1 } @{$edge->status->{workers}};
+$edge->signal('HUP');
+ok(wait_until(sub {
+    my @w = @{($edge->status || {})->{workers} || []};
+    return 4 == grep { $_->{state} eq 'run' && !$old{$_->{pid}} } @w;
+}, 10), 'reload: four new workers');
+ok(wait_until(sub {
+    grep { $_->{state} eq 'drain' } @{$edge->status->{workers}};
+}), 'old ones leave slowly');
+
+my $both = $edge->ws('fresh', raw => 1);
+is_deeply([ $edge->deliver($e . item('user', 'fresh', 2, '2')) ],
+    [ 200, 'ok 2' ], 'old and new workers deliver');
+
+$edge->logs_ok_now(qr/exited on signal 9/);
+
+# --- one process
+
+undef $edge;
+$edge = Push::Edge->new(main => "master_process off;\ndaemon on;\n",
+    start => 0);
+$edge->start;
+my $one = $edge->ws('u1', raw => 1);
+is_deeply([ $edge->deliver($e . item('user', 'u1', 1, '1') . "check u9\n") ],
+    [ 200, 'ok 1', 'none' ], 'master_process off: there is nobody to ask');
+
+# --- unused
+
+my ($code, $out) = $edge->test;
+is($code, 0, 'nginx -t passes') or diag($out);
+
+$edge->logs_ok_now;
+
+done_testing();
