@@ -187,23 +187,13 @@ log_literal(struct log_line *l, char c)
 }
 
 
-enum log_size { LOG_SIZE_INT, LOG_SIZE_LONG, LOG_SIZE_LLONG, LOG_SIZE_SIZE,
-                LOG_SIZE_MAX };
-
-static enum log_size
-log_conversion_size(const char *spec, size_t n)
-{
-    switch (n >= 2 ? spec[n - 2] : '%') {
-    case 'z':
-        return LOG_SIZE_SIZE;
-    case 'j':
-        return LOG_SIZE_MAX;
-    case 'l':
-        return n >= 3 && spec[n - 3] == 'l' ? LOG_SIZE_LLONG : LOG_SIZE_LONG;
-    default:
-        return LOG_SIZE_INT;
-    }
-}
+/* "%-08.3lld": flags, width and precision, then the size, then the letter. */
+struct log_conversion {
+    char   format[24];          /* "%-08.3", and what is appended to it */
+    size_t len;
+    int    precision;           /* -1: none */
+    char   size;                /* 0, 'l', 'L' (ll), 'z', 'j' */
+};
 
 
 static void
@@ -223,101 +213,118 @@ log_string(struct log_line *l, const char *s, int precision)
 }
 
 
+static intmax_t
+log_signed(const struct log_conversion *c, va_list *ap)
+{
+    switch (c->size) {
+    case 'l':
+        return va_arg(*ap, long);
+    case 'L':
+        return va_arg(*ap, long long);
+    case 'z':
+        return va_arg(*ap, ssize_t);
+    case 'j':
+        return va_arg(*ap, intmax_t);
+    default:
+        return va_arg(*ap, int);
+    }
+}
+
+
+static uintmax_t
+log_unsigned(const struct log_conversion *c, va_list *ap)
+{
+    switch (c->size) {
+    case 'l':
+        return va_arg(*ap, unsigned long);
+    case 'L':
+        return va_arg(*ap, unsigned long long);
+    case 'z':
+        return va_arg(*ap, size_t);
+    case 'j':
+        return va_arg(*ap, uintmax_t);
+    default:
+        return va_arg(*ap, unsigned);
+    }
+}
+
+
+/* From behind the '%' to the letter. */
+static const char *
+log_conversion_parse(struct log_conversion *c, const char *p, va_list *ap)
+{
+    c->format[0] = '%';
+    c->len = 1;
+    c->precision = -1;
+    c->size = '\0';
+
+    for ( ; *p != '\0' && strchr("-+#.*0123456789hlzj", *p) != NULL; p++) {
+
+        if (*p == '*') {
+            c->precision = va_arg(*ap, int);    /* only as in "%.*s" */
+
+        } else if (*p == 'l' || *p == 'z' || *p == 'j') {
+            c->size = c->size == 'l' ? 'L' : *p;
+
+        } else if (*p != 'h' && c->len < sizeof(c->format) - 4) {
+            c->format[c->len++] = *p;
+        }
+
+        if (*p == '.') {
+            c->precision = atoi(p + 1);
+        }
+    }
+
+    return p;
+}
+
+
 /*
- * One conversion, from '%' to its letter: va_list is given by address, so that
- * the caller's walk goes on behind the arguments that this one took.
+ * One conversion, from its '%': va_list is given by address, so that the
+ * caller's walk goes on behind the arguments that this one took.
  */
 static const char *
 log_conversion(struct log_line *l, const char *p, va_list *ap)
 {
-    int       precision;
-    char      spec[32], text[64];
-    size_t    n;
-    intmax_t  i;
-    uintmax_t u;
+    char                   text[64];
+    struct log_conversion  c;
 
-    n = 0;
-    precision = -1;
-    spec[n++] = *p++;
-
-    for ( ; *p != '\0' && strchr("diuxXcsg%", *p) == NULL; p++) {
-        if (*p == '*') {
-            /* only "%.*s" is in use; a width would be a fault of ours */
-            precision = va_arg(*ap, int);
-            n--;                            /* the '.' */
-
-        } else if (n < sizeof(spec) - 4) {
-            spec[n++] = *p;
-        }
-    }
-
-    if (*p == '\0') {
-        return p;
-    }
-
-    spec[n++] = *p;
-    spec[n] = '\0';
+    p = log_conversion_parse(&c, p + 1, ap);
 
     switch (*p) {
+
+    case '\0':
+        return p;
 
     case '%':
         log_literal(l, '%');
         return p + 1;
 
     case 's':
-        log_string(l, va_arg(*ap, const char *), precision);
+        log_string(l, va_arg(*ap, const char *), c.precision);
         return p + 1;
 
     case 'c':
         text[0] = (char) va_arg(*ap, int);
         log_value(l, text, 1);
         return p + 1;
+    }
 
-    case 'g':
-        snprintf(text, sizeof(text), "%g", va_arg(*ap, double));
-        break;
+    if (*p != 'g') {
+        c.format[c.len++] = 'j';
+    }
 
-    case 'd':
-    case 'i':
-        switch (log_conversion_size(spec, n)) {
-        case LOG_SIZE_LONG:
-            i = va_arg(*ap, long);
-            break;
-        case LOG_SIZE_LLONG:
-            i = va_arg(*ap, long long);
-            break;
-        case LOG_SIZE_SIZE:
-            i = va_arg(*ap, ssize_t);
-            break;
-        case LOG_SIZE_MAX:
-            i = va_arg(*ap, intmax_t);
-            break;
-        default:
-            i = va_arg(*ap, int);
-        }
+    c.format[c.len++] = *p;
+    c.format[c.len] = '\0';
 
-        snprintf(text, sizeof(text), "%jd", i);
-        break;
+    if (*p == 'g') {
+        snprintf(text, sizeof(text), c.format, va_arg(*ap, double));
 
-    default:
-        switch (log_conversion_size(spec, n)) {
-        case LOG_SIZE_LONG:
-            u = va_arg(*ap, unsigned long);
-            break;
-        case LOG_SIZE_LLONG:
-            u = va_arg(*ap, unsigned long long);
-            break;
-        case LOG_SIZE_SIZE:
-            u = va_arg(*ap, size_t);
-            break;
-        case LOG_SIZE_MAX:
-            u = va_arg(*ap, uintmax_t);
-            break;
-        default:
-            u = va_arg(*ap, unsigned);
-        }
+    } else if (*p == 'd' || *p == 'i') {
+        snprintf(text, sizeof(text), c.format, log_signed(&c, ap));
 
-        snprintf(text, sizeof(text), *p == 'u' ? "%ju" : "%jx", u);
+    } else {
+        snprintf(text, sizeof(text), c.format, log_unsigned(&c, ap));
     }
 
     log_value(l, text, strlen(text));

@@ -57,7 +57,7 @@ void log_deinit(struct log *log);
 
 /*
  * Writes one line, from any thread.  event is a literal.  format takes d i u
- * x c s with hh h l ll j z, flags, width and precision ("%.*s" too), g, and
+ * x c s g with h l ll z j, flags but the space, width and precision, "%.*s",
  * "%%"; a space in it ends a pair, so texts with spaces go through %s.  More
  * than LOG_BURST lines of one event in a second are counted only: the next
  * one has suppressed=<n>.
