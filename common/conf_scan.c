@@ -82,13 +82,31 @@ conf_scan_string(struct conf_reader *r)
 }
 
 
+/* libconfuse miscounts the lines of comments: it gets spaces instead. */
+static void
+conf_scan_blank(struct conf_reader *r, const char *from)
+{
+    char  *s;
+
+    for (s = r->text + (from - r->text); s <= r->p; s++) {
+        if (*s != '\n') {
+            *s = ' ';
+        }
+    }
+}
+
+
 static int
 conf_scan_comment(struct conf_reader *r)
 {
-    unsigned  line;
+    unsigned     line;
+    const char  *from;
+
+    from = r->p;
 
     if (r->p[1] != '*') {
         r->p += strcspn(r->p, "\n") - 1;
+        conf_scan_blank(r, from);
         return PUSH_OK;
     }
 
@@ -97,6 +115,7 @@ conf_scan_comment(struct conf_reader *r)
     for (r->p += 2; *r->p != '\0'; r->p++) {
         if (r->p[0] == '*' && r->p[1] == '/') {
             r->p++;
+            conf_scan_blank(r, from);
             return PUSH_OK;
         }
 

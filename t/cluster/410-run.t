@@ -133,7 +133,7 @@ close($held);
 
 like($one->down, qr/^ended: nginx-1 nginx-2 collector dispatcher auth redis$/m,
     'down ends all');
-ok(!-e "/proc/$before{$_}", "$_ has gone") for qw(redis nginx-1 dispatcher);
+ok(Push::Stack::gone($before{$_}), "$_ has gone") for qw(redis nginx-1 dispatcher);
 is_deeply([ glob("$one->{dir}/pids/*.pid") ], [], 'no pid file is left');
 is($two->publish({ to => { user => 'u1' }, data => 3 })->{status}, 201,
     'the other stack goes on');

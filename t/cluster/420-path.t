@@ -86,11 +86,11 @@ post('u2', $_) for 1 .. 5;
 ok($_->collect(5), "$_->{device} on edge $_->{edge} gets all") for @devices;
 is_deeply($_->seqs, [ 1 .. 5 ], "$_->{device}: in order") for @devices;
 
-my $again = Push::Reader->new($stack, 'u2', device => 'd1', edge => 2);
+my $again = Push::Reader->new($stack, 'u2', device => 'd1', edge => 1);
 
 $again->ready;
 $devices[0]->read_until(sub { !$devices[0]{ws} });
-is($devices[0]{last_close}, 4003, 'the same device elsewhere replaces the old');
+is($devices[0]{last_close}, 4003, 'the same device on a newer connection replaces the old');
 $devices[0] = $again;
 
 # --- to all, to some, to nobody in particular -------------------------------

@@ -139,7 +139,9 @@ for my $part (qw(dispatcher redis auth)) {
 
     post('edge') for 1 .. 3;
     kill('KILL', $pid, @workers);
-    Push::Stack::wait_until(sub { !grep { -e "/proc/$_" } $pid, @workers });
+    Push::Stack::wait_until(sub {
+        !grep { !Push::Stack::gone($_) } $pid, @workers
+    });
     post('edge') for 1 .. 3;
     $stack->up;
     post('edge') for 1 .. 3;

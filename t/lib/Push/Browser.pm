@@ -144,7 +144,8 @@ sub DESTROY {
         waitpid($self->{pid}, 0);
     }
 
-    system('rm', '-rf', $self->{dir});
+    # Processes of the browser may still write for a moment.
+    Push::Stack::wait_until(sub { !system("rm -rf '$self->{dir}' 2> /dev/null") });
 }
 
 1;

@@ -303,7 +303,7 @@ sub DESTROY {
     return if $$ != $self->{owner};
     local $?;
     $self->end($_) for keys %{ $self->{children} };
-    $_->end for @{ $self->{edges} };
+    $_ && $_->end for @{ $self->{edges} };
 }
 
 package Push::Dispatcher::Edge;

@@ -166,7 +166,7 @@ sub stop {
     my $pid = $self->pid or return 1;
 
     kill($signal // 'TERM', $pid);
-    wait_until(sub { !-e "/proc/$pid" || Push::Stack::zombie($pid) }, 15)
+    wait_until(sub { Push::Stack::gone($pid) }, 15)
         and return 1;
     kill('KILL', $pid);
 

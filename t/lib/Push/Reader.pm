@@ -20,7 +20,7 @@ sub new {
 
     return bless {
         stack => $stack, user => $user, device => 'd1', edge => 1,
-        log => 'user', send_cursors => $o{cursors} // 1,
+        log => 'user', send_cursors => delete $o{cursors} // 1,
         cursors => {}, got => [], faults => [], connects => 0, %o,
     }, $class;
 }

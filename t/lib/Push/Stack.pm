@@ -102,15 +102,16 @@ sub kill9 {
     my $pid = $self->pid($name) or die "no process $name\n";
 
     kill('KILL', $pid);
-    wait_until(sub { !-e "/proc/$pid" || zombie($pid) }) or die "$name lives\n";
+    wait_until(sub { gone($pid) }) or die "$name lives\n";
 
     return $pid;
 }
 
-sub zombie {
+# No such process, or one that only waits to be reaped.
+sub gone {
     my ($pid) = @_;
     open(my $fh, '<', "/proc/$pid/stat") or return 1;
-    return <$fh> =~ /\) Z /;
+    return (<$fh> // ') Z ') =~ /\) Z /;
 }
 
 # The pids of an nginx's workers.
