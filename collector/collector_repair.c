@@ -214,5 +214,6 @@ repair_mark_done(struct store_request *request)
 
     if (request->result == STORE_OK) {
         r->mark->put = put->m.row;
+        log_debug(r->c->log, "mark", "row=%lld", (long long) put->m.row);
     }
 }

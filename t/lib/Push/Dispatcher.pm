@@ -442,7 +442,7 @@ sub serve {
                     $instance = $say->{instance} if $say->{instance};
                     send_reply($s, 200, '');
 
-                    for (splice @hanging) {
+                    for (grep { $_->[0]->opened } splice @hanging) {
                         answer($select, $_->[0], $say, $instance, $_->[1]);
                     }
 
