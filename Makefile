@@ -68,6 +68,14 @@ $(BUILD)/bin/push-$(1): $(BUILD)/$(1)/$(1)_main.o $(BUILD)/lib$(1).a \
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon,$(d))))
 
+# Durable messages a second: build/bin/store_bench sqlite:FILE 5 100 8
+$(BUILD)/bench/store_bench.o: ALLFLAGS += -Icollector
+$(BUILD)/bin/store_bench: $(BUILD)/bench/store_bench.o \
+        $(BUILD)/libcollector.a $(BUILD)/libcommon.a $(BUILD)/libpush.a
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
+
 # A unit test sees all headers and links what it needs out of all archives.
 $(BUILD)/t/unit/%.o: ALLFLAGS += $(DAEMONS:%=-I%)
 
