@@ -27,12 +27,12 @@ static const struct conf_row dispatcher_conf_rows[] = {
       .check = dispatcher_conf_secret_check },
 
     { .name = "queue_bytes", .type = CONF_SIZE, .offset = OFFSET(queue_bytes),
-      .fallback = "64m", .min = 4 * PUSH_BODY_MAX,
+      .fallback = "64m", .min = 8 * PUSH_BODY_MAX,
       .max = INT64_C(64) << 30 },
 
     { .name = "node_queue_bytes", .type = CONF_SIZE,
       .offset = OFFSET(node_queue_bytes), .fallback = "8m",
-      .min = 2 * PUSH_BODY_MAX, .max = INT64_C(64) << 30 },
+      .min = 4 * PUSH_BODY_MAX, .max = INT64_C(64) << 30 },
 
     { .name = "forget_nodes", .type = CONF_TIME,
       .offset = OFFSET(forget_nodes_ms), .fallback = "1h",
