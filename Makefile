@@ -15,9 +15,9 @@ CC       ?= cc
 BUILD    := build$(if $(SAN),/san)$(if $(filter clang%,$(CC)),/clang)
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes
+comma    := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined \
             -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-comma    := ,
 CFLAGS   ?= -O2 -g
 ALLFLAGS  = -std=gnu11 $(WARN) -D_GNU_SOURCE -Icommon -MMD -MP $(CFLAGS) \
             $(SANFLAGS) -pthread
