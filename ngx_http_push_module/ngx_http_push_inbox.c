@@ -517,7 +517,6 @@ ngx_http_push_inbox_read_handler(ngx_event_t *rev)
     if (c->close) {
         c->close = 0;
         c->idle = 0;
-        w->exiting = 1;
         w->slot->state = NGX_HTTP_PUSH_SLOT_DRAIN;
         ngx_http_push_drain_start(w);
         return;
