@@ -226,7 +226,7 @@ my $cut = deliver("epoch 0\nuser nobody 1 0 7 5\n{\"d\":1}\n"
     . "user nobody 2 0 99 5\n{\"d\":");
 
 is($cut->{status}, 400, 'a body that is cut short: 400');
-like($cut->{content}, qr/^none 0\n.*^error \d+ \S/ms,
+like($cut->{content}, qr/^none\n.*^error \d+ \S/ms,
     'with the answers so far, the line and the fault');
 like(deliver("user u1 1 0 3 0\nxxxxx\n")->{content}, qr/^error \d/m,
     'a wrong length');
