@@ -494,13 +494,21 @@ ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now)
 void
 ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now)
 {
+    ngx_uint_t  quiet;
+
+    quiet = (w->started == w->ticked);
+    w->ticked = w->started;
+
+    /* when the storm is over, or each 10 s while it lasts */
+
     if (w->started < NGX_HTTP_PUSH_CONN_STORM
-        || now - w->trim_ms < NGX_HTTP_PUSH_CONN_TRIM_MS)
+        || (!quiet && now - w->trim_ms < NGX_HTTP_PUSH_CONN_TRIM_MS))
     {
         return;
     }
 
     w->started = 0;
+    w->ticked = 0;
     w->trim_ms = now;
 
 #if defined(__GLIBC__)

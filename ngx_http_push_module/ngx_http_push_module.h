@@ -292,6 +292,7 @@ typedef struct {
     ngx_http_push_slab_t       *slab;
     ngx_uint_t                  started;        /* handshakes since the heap was
                                                    trimmed */
+    ngx_uint_t                  ticked;         /* started, a tick ago */
     uint32_t                    trim_ms;        /* when that was */
     u_char                     *scratch;        /* NGX_HTTP_PUSH_SCRATCH */
 
