@@ -13,8 +13,12 @@
 
 #include "http_builtin.h"
 
-#define HTTP_INTAKE_DROP         (1024 * 1024)  /* of a refused body: read on,
-                                                   so that the answer arrives */
+/*
+ * A refused body is read and dropped up to this size, then answered on a live
+ * connection: a close with unread input is a reset, which may overtake the
+ * answer.  Beyond, the answer goes out at once, and MHD closes.
+ */
+#define HTTP_INTAKE_DROP  (32 * 1024 * 1024)
 
 
 static uint64_t

@@ -215,6 +215,8 @@ test_bad(void **state)
         { "text = a\nlist = {a,b,c,d}", ":2: option \"list\": must have 0 to" },
         { "text = a\nlist = {a,\nxb}", ":2: option \"list\": must not begin" },
         { "text = a\nother = 1", ":2: no such option 'other'" },
+        { "# one\n#\n// two\n/* three\n */ text = a # four\nother = 1",
+          ":6: no such option 'other'" },
         { "text = a\ntext = b", ":2: option \"text\": is given twice, first "
                                 "in line 1" },
         { "text = a\nlist = {a}\n\nlist = {b}", ":4: option \"list\": is" },

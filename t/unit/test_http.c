@@ -330,6 +330,9 @@ test_bodies(void **state)
     assert_int_equal(t->status, 413);
     assert_non_null(strstr(t->body, "larger than 100000 bytes"));
 
+    test_ask(t, "POST", "/early", "X-Key: k", body, 3000001);
+    assert_int_equal(t->status, 413);
+
     /* the connection is of use after that */
     test_ask(t, "PUT", "/put", NULL, "01234567890", 11);
     assert_int_equal(t->status, 413);

@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep time);
 
 my $root = abs_path(dirname(__FILE__) . '/../../..');
 
-sub binary { return "$root/build/bin/push-auth" }
+sub binary { return ($ENV{PUSH_BUILD} // "$root/build") . "/bin/push-auth" }
 
 sub free_port {
     for my $port (21040 .. 21099) {
