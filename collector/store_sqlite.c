@@ -11,8 +11,7 @@
  * Where a request waits: in `writes` until the transaction that runs now is
  * committed (whatever queued meanwhile goes with the next one), in `reads`
  * until the one before is answered, in `finished` until the loop's next turn.
- * The writer makes SQLite's checkpoints within its commits: a checkpoint from
- * another thread never catches up with a writer that does not pause.
+ * The writer makes SQLite's checkpoints within its commits.
  */
 
 #include "store_sqlite.h"

@@ -29,6 +29,13 @@
 #define STORE_SQLITE_CHECK_MAX  (256 * 1024 * 1024)
 
 /*
+ * Pages of 4 KB.  More between two checkpoints write an index page less often:
+ * 1000 gave 61k messages/s on a disk, 4000 75k, 16000 76k.  A thread of its
+ * own for checkpoints gained nothing and let the log grow.
+ */
+#define STORE_SQLITE_CHECKPOINT  "PRAGMA wal_autocheckpoint = 4000"
+
+/*
  * row is the order of commits.  collect is when the GC looks at the row, NULL:
  * never.  data NULL: a stub, only its key is remembered.  tip and floor of a
  * log count only what the GC has taken: the tip is max(tip, last seq).
@@ -199,6 +206,8 @@ store_sqlite_db_prepare(struct store_sqlite_db *db, char *error, size_t size)
     if (store_sqlite_db_pragma(db, "PRAGMA synchronous = FULL", NULL, 0)
             != PUSH_OK
         || store_sqlite_db_pragma(db, "PRAGMA cache_size = -32768", NULL, 0)
+            != PUSH_OK
+        || store_sqlite_db_pragma(db, STORE_SQLITE_CHECKPOINT, NULL, 0)
             != PUSH_OK
         || store_sqlite_db_do(db, STORE_SQLITE_BEGIN_WRITE) != PUSH_OK)
     {
