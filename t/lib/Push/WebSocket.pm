@@ -247,7 +247,8 @@ sub next_message {
 
     while (my $frame = $self->next_frame($until - time())) {
         if ($frame->{opcode} == 8) {
-            my ($code, $text) = unpack('na*', $frame->{payload});
+            my ($code, $text) = unpack('na*', $frame->{payload})
+                if length $frame->{payload};
             $self->{close_code} = $code // 1005;
             $self->{close_text} = $text // '';
             $self->send_frame(8, $frame->{payload});
