@@ -398,36 +398,21 @@ static struct collector_item *
 hand_over_item(struct collector_hand_over *h, struct push_str key,
     struct push_str node, struct push_str text)
 {
-    char                   *p;
     size_t                  size;
     struct collector_item  *item;
 
-    size = sizeof(*item) + key.len + node.len + text.len;
+    size = collector_item_need(key, node, text);
 
     if (h->bytes + size > (size_t) h->c->conf.hand_over_bytes) {
         return NULL;
     }
 
-    item = malloc(size);
-    if (item == NULL) {
-        return NULL;
+    item = collector_item_create(key, node, text, daemon_monotonic_ms());
+
+    if (item != NULL) {
+        h->items++;
+        h->bytes += size;
     }
-
-    memset(item, 0, sizeof(*item));
-    item->since_ms = daemon_monotonic_ms();
-    item->key_len = (uint16_t) key.len;
-    item->node_len = (uint16_t) node.len;
-    item->text_len = (uint32_t) text.len;
-
-    p = item->bytes;
-    memcpy(p, key.data, key.len);
-    p += key.len;
-    memcpy(p, node.data, node.len);
-    p += node.len;
-    memcpy(p, text.data, text.len);
-
-    h->items++;
-    h->bytes += size;
 
     return item;
 }
@@ -508,11 +493,9 @@ hand_over_answer(struct collector_item *item, enum collector_peer_reply reply,
     }
 
     now_ms = daemon_monotonic_ms();
-    wait_ms = collector_retry_ms(item->tries);
+    wait_ms = collector_item_retry_ms(item, now_ms);
 
-    if (reply == PEER_REFUSED || item->kind != ITEM_STORED
-        || now_ms + wait_ms - item->since_ms > HAND_OVER_WAIT_MS)
-    {
+    if (reply == PEER_REFUSED || wait_ms < 0) {
         hand_over_drop(h, item);
         return;
     }
@@ -640,7 +623,7 @@ hand_over_old(struct collector_hand_over *h, int64_t now_ms)
 
     for (i = 0; i < h->peers->count; i++) {
         collector_peer_take_old(h->peers->peers[i],
-                                now_ms - HAND_OVER_WAIT_MS,
+                                now_ms - RETRY_ALL_MS,
                                 now_ms - HAND_OVER_LIVE_MS, &items);
     }
 

@@ -7,7 +7,7 @@
  *                               ^     |
  *                  retry: back  |     | `unknown`, no answer
  *                  after 0.5 s  +-----+ 0.5 s .. 8 s, 30 s in all
- *                  .. 8 s             |
+ *                  .. 8 s             | (collector_item.h)
  *                                     +--> debts: `resync <log>`, paid first
  *
  * in:   committed messages, ephemeral ones, lines that answer a request
@@ -35,7 +35,6 @@
 #include "collector.h"
 
 #define HAND_OVER_PEERS_MAX   64        /* dispatchers */
-#define HAND_OVER_WAIT_MS     30000     /* a stored message waits at most */
 #define HAND_OVER_LIVE_MS     5000      /* an ephemeral one, an answer */
 
 /*

@@ -8,7 +8,7 @@
  * An item is in one queue at a time; a stored one with a row is in the order
  * of rows as well, from new to done.
  *
- * Pure: inline functions over lists.
+ * Pure but for the allocation in create.
  */
 
 #ifndef COLLECTOR_ITEM_H
@@ -19,6 +19,7 @@
 #define RETRY_MS      500           /* doubled to */
 #define RETRY_MAX_MS  8000
 #define RETRY_LEVELS  5             /* different waits: 0.5, 1, 2, 4, 8 s */
+#define RETRY_ALL_MS  30000         /* from the first try to the last */
 
 enum collector_item_kind {
     ITEM_STORED,                    /* tried again, then owed */
@@ -48,12 +49,48 @@ struct collector_item_queue {
     struct collector_item *last;
 };
 
+/*
+ * All is copied; kind, lines, row are the caller's to set.  NULL: out of
+ * memory.  To be freed by free().
+ */
+struct collector_item *collector_item_create(struct push_str key,
+    struct push_str node, struct push_str text, int64_t now_ms);
+
+/* What collector_item_size() of such an item will be. */
+static inline size_t
+collector_item_need(struct push_str key, struct push_str node,
+    struct push_str text)
+{
+    return sizeof(struct collector_item) + key.len + node.len + text.len;
+}
+
 
 /* How long to wait after so many tries. */
 static inline int64_t
 collector_retry_ms(unsigned tries)
 {
     return tries >= RETRY_LEVELS - 1 ? RETRY_MAX_MS : RETRY_MS << tries;
+}
+
+
+/*
+ * How long this one waits before it is tried again; -1: not any more, either
+ * because of its kind or because the time would be over.
+ */
+static inline int64_t
+collector_item_retry_ms(const struct collector_item *item, int64_t now_ms)
+{
+    int64_t  wait_ms;
+
+    wait_ms = collector_retry_ms(item->tries);
+
+    if (item->kind != ITEM_STORED
+        || now_ms + wait_ms - item->since_ms > RETRY_ALL_MS)
+    {
+        return -1;
+    }
+
+    return wait_ms;
 }
 
 

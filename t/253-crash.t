@@ -104,6 +104,13 @@ $mock->start;
 $t->start;
 ok(wait_until(sub { @{ seqs('e1') } == 1 }), 'the next one hands it over');
 
+# a clean end with nothing left: nothing to repair
+
+ok(wait_until(\&quiet), 'all was handed over');
+is($t->end('collector', 'TERM'), 0, 'TERM ends it');
+$t->start;
+like($t->log, qr/event=store_open \S+ repair=none/, 'nothing to repair');
+
 $t->done_ok;
 done_testing();
 

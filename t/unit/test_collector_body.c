@@ -122,6 +122,44 @@ test_queues(void **state)
 }
 
 
+static void
+test_a_stored_message_is_tried_for_30_s(void **state)
+{
+    int64_t                now_ms, wait_ms;
+    unsigned               tries;
+    struct collector_item  item;
+
+    (void) state;
+
+    memset(&item, 0, sizeof(item));
+    item.kind = ITEM_STORED;
+    item.since_ms = now_ms = 1000;
+
+    for (tries = 1; ; tries++) {
+        wait_ms = collector_item_retry_ms(&item, now_ms);
+
+        if (wait_ms < 0) {
+            break;
+        }
+
+        now_ms += wait_ms;
+        item.tries++;
+    }
+
+    assert_int_equal(tries, 7);     /* at 0, 0.5, 1.5, 3.5, 7.5, 15.5, 23.5 */
+    assert_int_equal(now_ms, 1000 + 23500);
+
+    item.tries = 0;
+    assert_int_equal(collector_item_retry_ms(&item, 30500), 500);
+    assert_int_equal(collector_item_retry_ms(&item, 30501), -1);
+
+    item.kind = ITEM_LIVE;
+    assert_int_equal(collector_item_retry_ms(&item, 1000), -1);
+    item.kind = ITEM_ANSWER;
+    assert_int_equal(collector_item_retry_ms(&item, 1000), -1);
+}
+
+
 int
 main(void)
 {
@@ -129,6 +167,7 @@ main(void)
         cmocka_unit_test(test_a_node_line_stands_where_the_node_changes),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_queues),
+        cmocka_unit_test(test_a_stored_message_is_tried_for_30_s),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
