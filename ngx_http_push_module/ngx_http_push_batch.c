@@ -16,6 +16,7 @@
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_inbox.h"
 #include "ngx_http_push_item.h"
+#include "ngx_http_push_slot.h"
 
 
 #define NGX_HTTP_PUSH_BATCH_DEADLINE_MS  300
@@ -217,7 +218,7 @@ ngx_http_push_batch_targets(ngx_http_push_batch_t *b)
         if (w->batches->late[i] != slot->generation + 1) {
             w->batches->late[i] = 0;
 
-        } else if (!ngx_http_push_inbox_alive(slot)) {
+        } else if (!ngx_http_push_slot_alive(slot)) {
             continue;           /* killed, and its connections with it */
         }
 
@@ -615,7 +616,7 @@ ngx_http_push_batch_handler(ngx_event_t *ev)
 
         w->batches->late[part->slot] = (uint32_t) slot->generation + 1;
 
-        if (ngx_http_push_inbox_alive(slot)) {
+        if (ngx_http_push_slot_alive(slot)) {
             ngx_http_push_batch_sum(b, part->indexes, part->count,
                                     PUSH_LINES_UNKNOWN);
             ngx_http_push_count(inbox_late);

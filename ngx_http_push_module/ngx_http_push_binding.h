@@ -10,8 +10,9 @@
  * owns: the connection to Redis, the pack of acks, the lease's timer, the walk
  *       after a loss
  *
- * Three files: binding.c has the bindings and what happens after a loss,
- * binding_stream.c the streams, binding_lease.c the lease of the node.
+ * binding.c has the bindings, binding_replace.c devices that connect again,
+ * binding_loss.c what happens when Redis has forgotten us, binding_stream.c the
+ * streams, binding_lease.c the lease of the node.
  * Without push_redis nothing of this happens: nobody is bound, nothing asked.
  */
 

@@ -14,7 +14,7 @@
  */
 
 #include "ngx_http_push_binding_state.h"
-#include "ngx_http_push_inbox.h"
+#include "ngx_http_push_slot.h"
 
 
 #define NGX_HTTP_PUSH_LEASE_MS      15000
@@ -75,7 +75,7 @@ ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b)
 
     ngx_add_timer(&b->lease, NGX_HTTP_PUSH_LEASE_RENEW);
 
-    ngx_http_push_inbox_sum(b->w->zone, &workers, &connections);
+    ngx_http_push_slot_sum(b->w->zone, &workers, &connections);
 
     ngx_http_push_binding_begin(&cmd, "HSET");
     ngx_http_push_binding_lease_key(&cmd, b);
@@ -120,7 +120,7 @@ ngx_http_push_binding_lease_remove(ngx_http_push_binding_t *b)
     ngx_uint_t                        workers, connections;
     ngx_http_push_binding_command_t   cmd;
 
-    ngx_http_push_inbox_sum(b->w->zone, &workers, &connections);
+    ngx_http_push_slot_sum(b->w->zone, &workers, &connections);
 
     if (workers > 1) {
         ngx_http_push_binding_begin(&cmd, "HDEL");

@@ -1,5 +1,5 @@
 /*
- * ngx_http_push_binding_state: what the three files of binding share
+ * ngx_http_push_binding_state: what the files of binding share
  *
  * A command is built in place and borrows what it is given: fields of names
  * that outlive the call, numbers formatted into its own text.
@@ -27,7 +27,7 @@ struct ngx_http_push_binding_s {
     ngx_http_push_redis_t      *redis;          /* NULL: no push_redis */
     u_char                      instance[16];   /* as text */
 
-    /* binding.c: re-registration, in slices */
+    /* binding_loss.c: re-registration, in slices */
     ngx_event_t                 walk;
     ngx_uint_t                  walk_cursor;
     uint32_t                    walk_spread;    /* ms; of the resyncs */
@@ -73,8 +73,40 @@ ngx_int_t ngx_http_push_binding_send(ngx_http_push_binding_t *b,
 
 /* --- between the files --------------------------------------------------- */
 
+/* Why a connection is registered. */
+typedef enum {
+    NGX_HTTP_PUSH_BINDING_FIRST,    /* it has come */
+    NGX_HTTP_PUSH_BINDING_DIRTY,    /* it could not be; if Redis had lost it,
+                                       it asks for what it missed */
+    NGX_HTTP_PUSH_BINDING_LOST      /* all are, and all ask anyway */
+} ngx_http_push_binding_why_t;
+
+#define NGX_HTTP_PUSH_BINDING_RETRY_MS  1000
+
+/* All commands of it, or NGX_DECLINED: Redis is down or full. */
+ngx_int_t ngx_http_push_binding_register(ngx_http_push_binding_t *b,
+    ngx_http_push_conn_t *ws, ngx_http_push_binding_why_t why);
+
+/* NULL: it has gone meanwhile, or goes. */
+ngx_http_push_conn_t *ngx_http_push_binding_bound(uint64_t id);
+
+/* What ZRANGEBYSCORE found; again: we had been forgotten for a while, and a
+   newer connection of the device replaces us. */
+void ngx_http_push_binding_members(ngx_http_push_redis_reply_t *reply,
+    uint64_t data);
+void ngx_http_push_binding_again(ngx_http_push_redis_reply_t *reply,
+    uint64_t data);
+
+void ngx_http_push_binding_loss_init(ngx_http_push_binding_t *b);
+void ngx_http_push_binding_loss_destroy(ngx_http_push_binding_t *b);
+/* hooks of redis.c */
+void ngx_http_push_binding_up(struct push_str run_id, void *ctx);
+void ngx_http_push_binding_down(void *ctx);
 /* Redis may have forgotten us: all bindings again, all asked, paced. */
 void ngx_http_push_binding_lost(ngx_http_push_binding_t *b, const char *why);
+/* The dirty ones again, in in_ms. */
+void ngx_http_push_binding_walk_start(ngx_http_push_binding_t *b,
+    ngx_msec_t in_ms);
 
 void ngx_http_push_binding_lease_init(ngx_http_push_binding_t *b);
 void ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b);
@@ -98,6 +130,12 @@ typedef struct {
 
 ngx_int_t ngx_http_push_binding_event(ngx_http_push_binding_t *b,
     const char *event, ngx_http_push_binding_conn_t *conn, ngx_uint_t code);
+
+/* key and member of a connection's binding */
+void ngx_http_push_binding_key(ngx_http_push_binding_command_t *cmd,
+    struct push_str uid);
+void ngx_http_push_binding_member(ngx_http_push_binding_command_t *cmd,
+    ngx_http_push_binding_conn_t *conn);
 
 /* Our own connection in that form; hex holds 16 bytes. */
 void ngx_http_push_binding_conn(ngx_http_push_binding_t *b,

@@ -5,7 +5,7 @@
  *       \--> pending, while the queue is full
  *
  * in:   parcels for a slot; out: parcels for batch.c
- * owns: the zone, the socketpairs, the pending list, pieces
+ * owns: the pending list, pieces
  *
  * A worker that is killed leaves its slot claimed.  Whoever takes its place
  * claims the same one and reads what was queued meanwhile.  The descriptors
@@ -16,23 +16,14 @@
 #include "ngx_http_push_inbox.h"
 #include "ngx_http_push_batch.h"
 #include "ngx_http_push_drain.h"
+#include "ngx_http_push_slot.h"
 
-#include <sys/random.h>
 
-
-#define NGX_HTTP_PUSH_INBOX_SNDBUF      (4 * 1024 * 1024)
 #define NGX_HTTP_PUSH_INBOX_READS       64          /* datagrams a turn */
 #define NGX_HTTP_PUSH_INBOX_PENDING     (8 * 1024 * 1024)   /* bytes, */
 #define NGX_HTTP_PUSH_INBOX_PENDING_ONE (2 * 1024 * 1024)   /* for a slot */
 #define NGX_HTTP_PUSH_INBOX_RETRY_MS    2
 
-
-/* The master's descriptors of a zone; closed with the last cycle of it. */
-typedef struct {
-    ngx_log_t                  *log;
-    ngx_uint_t                  n;
-    int                         fd[2 * NGX_HTTP_PUSH_SLOTS_MAX];
-} ngx_http_push_inbox_sockets_t;
 
 /* A datagram that waits for room in its slot's queue. */
 typedef struct {
@@ -54,7 +45,6 @@ typedef struct {
 
 struct ngx_http_push_inbox_s {
     ngx_http_push_worker_t     *w;
-    ngx_slab_pool_t            *shpool;         /* its mutex guards claims */
     ngx_queue_t                 pending;        /* waiting_t, oldest first */
     size_t                      pending_bytes;
     size_t                      pending_slot[NGX_HTTP_PUSH_SLOTS_MAX];
@@ -64,15 +54,6 @@ struct ngx_http_push_inbox_s {
 };
 
 
-static ngx_int_t ngx_http_push_inbox_init_zone(ngx_shm_zone_t *shm_zone,
-    void *data);
-static ngx_int_t ngx_http_push_inbox_pair(ngx_log_t *log, int *fd);
-static void ngx_http_push_inbox_close_sockets(void *data);
-static ngx_http_push_slot_t *ngx_http_push_inbox_claim(
-    ngx_http_push_inbox_t *inbox);
-static void ngx_http_push_inbox_leave(ngx_http_push_zone_t *zone,
-    ngx_http_push_slot_t *slot);
-static ngx_atomic_uint_t ngx_http_push_inbox_started(ngx_pid_t pid);
 static void ngx_http_push_inbox_read_handler(ngx_event_t *rev);
 static ngx_int_t ngx_http_push_inbox_parcel(ngx_http_push_inbox_t *inbox,
     size_t len);
@@ -82,163 +63,6 @@ static ngx_int_t ngx_http_push_inbox_write(ngx_http_push_worker_t *w,
     ngx_uint_t slot, const u_char *data, size_t len);
 static void ngx_http_push_inbox_retry_handler(ngx_event_t *ev);
 
-
-/* --- the zone ------------------------------------------------------------ */
-
-ngx_int_t
-ngx_http_push_inbox_add_zone(ngx_conf_t *cf, ngx_http_push_main_conf_t *conf)
-{
-    size_t     size;
-    ngx_str_t  name = ngx_string("ngx_http_push");
-
-    /* the slab pool's head and page table come on top of the one block */
-
-    size = offsetof(ngx_http_push_zone_t, slot)
-           + conf->slots * sizeof(ngx_http_push_slot_t);
-    size = ngx_align(size, ngx_pagesize) + 8 * ngx_pagesize + size / 64;
-
-    conf->shm_zone = ngx_shared_memory_add(cf, &name, size,
-                                           &ngx_http_push_module);
-    if (conf->shm_zone == NULL) {
-        return NGX_ERROR;
-    }
-
-    conf->shm_zone->init = ngx_http_push_inbox_init_zone;
-    conf->shm_zone->data = conf;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_push_inbox_init_zone(ngx_shm_zone_t *shm_zone, void *data)
-{
-    ngx_uint_t                  slots;
-    ngx_slab_pool_t            *shpool;
-    ngx_http_push_zone_t       *zone;
-    ngx_http_push_main_conf_t  *conf;
-
-    if (data) {
-        shm_zone->data = data;      /* a reload: workers of both use it */
-        return NGX_OK;
-    }
-
-    conf = shm_zone->data;
-    slots = conf->slots;
-    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    zone = ngx_slab_calloc(shpool, offsetof(ngx_http_push_zone_t, slot)
-                                   + slots * sizeof(ngx_http_push_slot_t));
-    if (zone == NULL) {
-        return NGX_ERROR;
-    }
-
-    zone->slots = slots;
-
-    if (getrandom(&zone->instance, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
-                      "push: getrandom() failed");
-        return NGX_ERROR;
-    }
-
-    shm_zone->data = zone;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_push_inbox_init_module(ngx_cycle_t *cycle,
-    ngx_http_push_main_conf_t *conf)
-{
-    ngx_uint_t                      i;
-    ngx_pool_cleanup_t             *cln;
-    ngx_http_push_zone_t           *zone;
-    ngx_http_push_inbox_sockets_t  *sockets, *old;
-
-    zone = conf->shm_zone->data;
-
-    cln = ngx_pool_cleanup_add(cycle->pool,
-                               sizeof(ngx_http_push_inbox_sockets_t));
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    sockets = cln->data;
-    sockets->log = &cycle->new_log;
-    sockets->n = 0;
-    cln->handler = ngx_http_push_inbox_close_sockets;
-
-    old = zone->sockets;
-
-    if (old) {
-        /* a reload: this cycle closes them, the old one does not */
-        sockets->n = old->n;
-        ngx_memcpy(sockets->fd, old->fd, old->n * sizeof(int));
-        old->n = 0;
-        zone->sockets = sockets;
-        return NGX_OK;
-    }
-
-    for (i = 0; i < zone->slots; i++) {
-        if (ngx_http_push_inbox_pair(cycle->log, &sockets->fd[sockets->n])
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        zone->slot[i].fd_tx = sockets->fd[sockets->n++];
-        zone->slot[i].fd_rx = sockets->fd[sockets->n++];
-    }
-
-    zone->sockets = sockets;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_push_inbox_pair(ngx_log_t *log, int *fd)
-{
-    int  size;
-
-    if (socketpair(AF_UNIX, SOCK_DGRAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0, fd)
-        == -1)
-    {
-        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
-                      "push: socketpair() failed");
-        return NGX_ERROR;
-    }
-
-    size = NGX_HTTP_PUSH_INBOX_SNDBUF;
-
-    /* FORCE is for root; else as much as net.core.wmem_max allows */
-
-    if (setsockopt(fd[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(int))
-        == -1)
-    {
-        (void) setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(int));
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_push_inbox_close_sockets(void *data)
-{
-    ngx_uint_t                      i;
-    ngx_http_push_inbox_sockets_t  *sockets;
-
-    sockets = data;
-
-    for (i = 0; i < sockets->n; i++) {
-        (void) close(sockets->fd[i]);
-    }
-}
-
-
-/* --- a worker's slot ----------------------------------------------------- */
 
 ngx_int_t
 ngx_http_push_inbox_init(ngx_http_push_worker_t *w, ngx_cycle_t *cycle)
@@ -253,11 +77,7 @@ ngx_http_push_inbox_init(ngx_http_push_worker_t *w, ngx_cycle_t *cycle)
     }
 
     w->inbox = inbox;
-    w->zone = w->conf->shm_zone->data;
-    w->instance = w->zone->instance;
-
     inbox->w = w;
-    inbox->shpool = (ngx_slab_pool_t *) w->conf->shm_zone->shm.addr;
     ngx_queue_init(&inbox->pending);
 
     inbox->retry.handler = ngx_http_push_inbox_retry_handler;
@@ -265,18 +85,9 @@ ngx_http_push_inbox_init(ngx_http_push_worker_t *w, ngx_cycle_t *cycle)
     inbox->retry.log = cycle->log;
     inbox->retry.cancelable = 1;
 
-    w->slot = ngx_http_push_inbox_claim(inbox);
-
-    if (w->slot == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "push: all %ui worker slots are taken: too many old "
-                      "workers are still leaving", w->zone->slots);
+    if (ngx_http_push_slot_claim(w, cycle->log) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    w->slot_number = w->slot - w->zone->slot;
-    w->generation = w->slot->generation;
-    w->counters = &w->slot->counters;
 
     c = ngx_get_connection((ngx_socket_t) w->slot->fd_rx, cycle->log);
     if (c == NULL) {
@@ -335,167 +146,10 @@ ngx_http_push_inbox_destroy(ngx_http_push_worker_t *w)
         }
     }
 
-    if (w->slot) {
-        ngx_shmtx_lock(&inbox->shpool->mutex);
-        ngx_http_push_inbox_leave(w->zone, w->slot);
-        ngx_shmtx_unlock(&inbox->shpool->mutex);
-    }
+    ngx_http_push_slot_leave(w);
 
     ngx_free(inbox);
     w->inbox = NULL;
-}
-
-
-/* The first slot that is free, or whose process has gone. */
-
-static ngx_http_push_slot_t *
-ngx_http_push_inbox_claim(ngx_http_push_inbox_t *inbox)
-{
-    ngx_uint_t             i;
-    ngx_http_push_slot_t  *slot;
-    ngx_http_push_zone_t  *zone;
-
-    zone = inbox->w->zone;
-
-    /* the master frees the mutex of a worker that dies in here */
-    ngx_shmtx_lock(&inbox->shpool->mutex);
-
-    for (i = 0; i < zone->slots; i++) {
-        slot = &zone->slot[i];
-
-        if (slot->pid && ngx_http_push_inbox_alive(slot)) {
-            continue;
-        }
-
-        ngx_http_push_inbox_leave(zone, slot);
-
-        slot->generation = (slot->generation + 1) & 0xffff;
-        slot->worker = ngx_worker;
-        slot->started = ngx_http_push_inbox_started(ngx_pid);
-        slot->pid = ngx_pid;
-        slot->state = NGX_HTTP_PUSH_SLOT_RUN;
-
-        ngx_shmtx_unlock(&inbox->shpool->mutex);
-
-        return slot;
-    }
-
-    ngx_shmtx_unlock(&inbox->shpool->mutex);
-
-    return NULL;
-}
-
-
-/* Under the mutex.  What was counted here stays counted. */
-
-static void
-ngx_http_push_inbox_leave(ngx_http_push_zone_t *zone,
-    ngx_http_push_slot_t *slot)
-{
-    slot->state = NGX_HTTP_PUSH_SLOT_FREE;
-    slot->pid = 0;
-
-    ngx_http_push_inbox_add(&zone->gone, &slot->counters);
-    ngx_memzero(&slot->counters, sizeof(ngx_http_push_counters_t));
-}
-
-
-void
-ngx_http_push_inbox_add(ngx_http_push_counters_t *into,
-    const ngx_http_push_counters_t *from)
-{
-#define X(name, help)  into->name += from->name;
-    NGX_HTTP_PUSH_COUNTERS(X)
-#undef X
-#define X(name, code, text, counter)  into->counter += from->counter;
-    PUSH_CLOSE_REASONS(X)
-#undef X
-}
-
-
-ngx_uint_t
-ngx_http_push_inbox_alive(ngx_http_push_slot_t *slot)
-{
-    ngx_pid_t          pid;
-    ngx_atomic_uint_t  started;
-
-    pid = (ngx_pid_t) slot->pid;
-
-    if (pid == 0 || (kill(pid, 0) == -1 && ngx_errno == ESRCH)) {
-        return 0;
-    }
-
-    /* the number may be another process by now */
-    started = ngx_http_push_inbox_started(pid);
-
-    return started == 0 || slot->started == 0 || started == slot->started;
-}
-
-
-void
-ngx_http_push_inbox_sum(ngx_http_push_zone_t *zone, ngx_uint_t *workers,
-    ngx_uint_t *connections)
-{
-    ngx_uint_t             i;
-    ngx_http_push_slot_t  *slot;
-
-    *workers = 0;
-    *connections = 0;
-
-    for (i = 0; i < zone->slots; i++) {
-        slot = &zone->slot[i];
-
-        if (slot->pid && ngx_http_push_inbox_alive(slot)) {
-            *workers += 1;
-            *connections += slot->counters.connections;
-        }
-    }
-}
-
-
-/* Field 22 of /proc/PID/stat; 0: not to be had. */
-
-static ngx_atomic_uint_t
-ngx_http_push_inbox_started(ngx_pid_t pid)
-{
-    int                 fd;
-    u_char             *p, *last, name[sizeof("/proc//stat") + NGX_INT64_LEN];
-    u_char              stat[1024];
-    ssize_t             n;
-    ngx_uint_t          field;
-    ngx_atomic_uint_t   started;
-
-    ngx_sprintf(name, "/proc/%P/stat%Z", pid);
-
-    fd = open((char *) name, O_RDONLY|O_CLOEXEC);
-    if (fd == -1) {
-        return 0;
-    }
-
-    n = read(fd, stat, sizeof(stat));
-    (void) close(fd);
-
-    if (n <= 0) {
-        return 0;
-    }
-
-    last = stat + n;
-
-    /* field 2 is the name in parentheses, and may hold any character */
-
-    for (p = last; p > stat && p[-1] != ')'; p--) { /* void */ }
-
-    for (field = 2; p < last && field < 22; p++) {
-        if (*p == ' ') {
-            field++;
-        }
-    }
-
-    for (started = 0; p < last && *p >= '0' && *p <= '9'; p++) {
-        started = started * 10 + (*p - '0');
-    }
-
-    return started;
 }
 
 

@@ -21,6 +21,7 @@
 #include "ngx_http_push_fan_out.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_slab.h"
+#include "ngx_http_push_slot.h"
 #include "ngx_http_push_status.h"
 #include "ngx_http_push_table.h"
 #include "ngx_http_push_upgrade.h"
@@ -425,7 +426,7 @@ ngx_http_push_postconfiguration(ngx_conf_t *cf)
 
     *h = ngx_http_push_handshake_preaccess;
 
-    return ngx_http_push_inbox_add_zone(cf, pmcf);
+    return ngx_http_push_slot_add_zone(cf, pmcf);
 }
 
 
@@ -535,7 +536,7 @@ ngx_http_push_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    return ngx_http_push_inbox_init_module(cycle, pmcf);
+    return ngx_http_push_slot_init_module(cycle, pmcf);
 }
 
 

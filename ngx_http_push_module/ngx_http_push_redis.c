@@ -1,11 +1,10 @@
 /*
- * ngx_http_push_redis: one pipelined connection to Redis a worker
+ * ngx_http_push_redis: one connection to Redis a worker, made again and again
  *
- *     command --> | out | --one send a turn--> Redis
- *     handler <-- | calls, oldest first | <--redisReader-- recv
+ *     timer --> connect --> setup --> READY --fault--> fail --> timer
  *
- * in:   commands as arrays of strings; out: replies, or LOST
- * owns: the socket, its timers, out and calls
+ * in:   commands for the pipeline; out: replies, or LOST
+ * owns: the socket, its timers, Redis' clock
  *
  * A connection is given up when a reply stays out for 2 s, and made again
  * after 50 ms, doubled to 5 s, with jitter.  What was unanswered is LOST then:
@@ -16,16 +15,8 @@
 
 #include <poll.h>
 #include <time.h>
-#include <hiredis/hiredis.h>
 
 
-#define NGX_HTTP_PUSH_REDIS_CALLS       10000       /* unanswered commands */
-#define NGX_HTTP_PUSH_REDIS_SETUP       8           /* and those of a set-up */
-#define NGX_HTTP_PUSH_REDIS_BYTES       (8 * 1024 * 1024)
-#define NGX_HTTP_PUSH_REDIS_REPLY       (16 * 1024 * 1024)
-#define NGX_HTTP_PUSH_REDIS_OUT         16384       /* kept while idle */
-#define NGX_HTTP_PUSH_REDIS_READ        16384       /* of one recv */
-#define NGX_HTTP_PUSH_REDIS_READS       16          /* recvs a turn */
 #define NGX_HTTP_PUSH_REDIS_TIMEOUT_MS  2000        /* connect, reply */
 #define NGX_HTTP_PUSH_REDIS_BACKOFF_MS  50
 #define NGX_HTTP_PUSH_REDIS_BACKOFF_MAX_MS  5000
@@ -40,17 +31,6 @@ typedef enum {
     NGX_HTTP_PUSH_REDIS_READY
 } ngx_http_push_redis_state_t;
 
-typedef struct ngx_http_push_redis_call_s  ngx_http_push_redis_call_t;
-
-struct ngx_http_push_redis_call_s {
-    ngx_http_push_redis_pt        handler;      /* NULL: nobody listens */
-    /* a command of the set-up: what it means for this connection */
-    void                        (*setup)(ngx_http_push_redis_t *r,
-                                         ngx_http_push_redis_reply_t *reply);
-    uint64_t                      data;
-    uint32_t                      len;          /* bytes on the wire */
-};
-
 struct ngx_http_push_redis_s {
     ngx_http_push_main_conf_t    *conf;
     ngx_http_push_redis_hooks_t   hooks;
@@ -58,28 +38,14 @@ struct ngx_http_push_redis_s {
 
     ngx_http_push_redis_state_t   state;
     ngx_connection_t             *c;            /* NULL in BACKOFF */
-    redisReader                  *reader;       /* NULL in BACKOFF */
+    ngx_http_push_pipeline_t      pipeline;
     ngx_uint_t                    address;      /* next of conf->redis.addrs */
     ngx_uint_t                    failures;     /* in a row */
-    const char                   *error;        /* of the set-up, else NULL */
 
     ngx_event_t                   timer;        /* BACKOFF: connect again; else
                                                    a reply's deadline */
     ngx_event_t                   clock;        /* TIME again */
     ngx_event_t                   flush;        /* posted: send what is in out */
-
-    u_char                       *out;          /* [sent, len) is not sent */
-    size_t                        out_sent;
-    size_t                        out_len;
-    size_t                        out_size;
-
-    ngx_http_push_redis_call_t   *calls;        /* ring of unanswered ones */
-    ngx_uint_t                    head;
-    ngx_uint_t                    count;
-    size_t                        bytes;        /* of all unanswered ones */
-    size_t                        unparsed;     /* bytes since the last reply */
-    ngx_msec_t                    moved;        /* the last reply, or the first
-                                                   command after silence */
 
     ngx_msec_t                    ready_since;
     uint64_t                      clock_ms;     /* Redis' clock, Unix ms, at */
@@ -94,30 +60,24 @@ struct ngx_http_push_redis_s {
 
 static void ngx_http_push_redis_connect(ngx_http_push_redis_t *r);
 static void ngx_http_push_redis_setup(ngx_http_push_redis_t *r);
-static void ngx_http_push_redis_setup_must(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply);
-static void ngx_http_push_redis_setup_info(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply);
-static void ngx_http_push_redis_setup_time(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply);
+static ngx_int_t ngx_http_push_redis_put(ngx_http_push_redis_t *r,
+    ngx_http_push_redis_pt handler, uint64_t data, ngx_uint_t argc,
+    const struct push_str *argv);
+static void ngx_http_push_redis_setup_must(ngx_http_push_redis_reply_t *reply,
+    uint64_t data);
+static void ngx_http_push_redis_setup_info(ngx_http_push_redis_reply_t *reply,
+    uint64_t data);
+static void ngx_http_push_redis_setup_time(ngx_http_push_redis_reply_t *reply,
+    uint64_t data);
+static void ngx_http_push_redis_measured(ngx_http_push_redis_reply_t *reply,
+    uint64_t data);
 static ngx_int_t ngx_http_push_redis_measure(ngx_http_push_redis_t *r,
     ngx_http_push_redis_reply_t *reply);
-static void ngx_http_push_redis_time(ngx_http_push_redis_t *r);
 static void ngx_http_push_redis_fail(ngx_http_push_redis_t *r,
     const char *text, ngx_err_t err);
 static void ngx_http_push_redis_drop(ngx_http_push_redis_t *r);
-static ngx_int_t ngx_http_push_redis_put(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_call_t *call, ngx_uint_t argc,
-    const struct push_str *argv);
-static ngx_int_t ngx_http_push_redis_reserve(ngx_http_push_redis_t *r,
-    size_t len);
 static ngx_int_t ngx_http_push_redis_send(ngx_http_push_redis_t *r);
 static ngx_int_t ngx_http_push_redis_recv(ngx_http_push_redis_t *r);
-static ngx_int_t ngx_http_push_redis_replies(ngx_http_push_redis_t *r);
-static void ngx_http_push_redis_answer(ngx_http_push_redis_t *r,
-    redisReply *reply);
-static void ngx_http_push_redis_done(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply);
 static void ngx_http_push_redis_read_handler(ngx_event_t *rev);
 static void ngx_http_push_redis_write_handler(ngx_event_t *wev);
 static void ngx_http_push_redis_flush_handler(ngx_event_t *ev);
@@ -137,10 +97,7 @@ ngx_http_push_redis_create(ngx_http_push_main_conf_t *conf,
         return NULL;
     }
 
-    r->calls = ngx_alloc((NGX_HTTP_PUSH_REDIS_CALLS
-                          + NGX_HTTP_PUSH_REDIS_SETUP)
-                         * sizeof(ngx_http_push_redis_call_t), log);
-    if (r->calls == NULL) {
+    if (ngx_http_push_pipeline_init(&r->pipeline, log) != NGX_OK) {
         ngx_free(r);
         return NULL;
     }
@@ -183,7 +140,7 @@ ngx_http_push_redis_destroy(ngx_http_push_redis_t *r)
         ngx_del_timer(&r->timer);
     }
 
-    ngx_free(r->calls);
+    ngx_http_push_pipeline_deinit(&r->pipeline);
     ngx_free(r);
 }
 
@@ -195,19 +152,36 @@ ngx_http_push_redis_command(ngx_http_push_redis_t *r,
     ngx_http_push_redis_pt handler, uint64_t data, ngx_uint_t argc,
     const struct push_str *argv)
 {
-    ngx_http_push_redis_call_t  call;
+    if (r->state != NGX_HTTP_PUSH_REDIS_READY) {
+        return NGX_DECLINED;
+    }
 
-    if (r->state != NGX_HTTP_PUSH_REDIS_READY
-        || r->count >= NGX_HTTP_PUSH_REDIS_CALLS)
+    return ngx_http_push_redis_put(r, handler, data, argc, argv);
+}
+
+
+static ngx_int_t
+ngx_http_push_redis_put(ngx_http_push_redis_t *r,
+    ngx_http_push_redis_pt handler, uint64_t data, ngx_uint_t argc,
+    const struct push_str *argv)
+{
+    if (ngx_http_push_pipeline_put(&r->pipeline, handler, data, argc, argv)
+        != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
-    call.handler = handler;
-    call.setup = NULL;
-    call.data = data;
+    ngx_http_push_count(redis_commands);
 
-    return ngx_http_push_redis_put(r, &call, argc, argv);
+    if (!r->timer.timer_set) {
+        ngx_add_timer(&r->timer, NGX_HTTP_PUSH_REDIS_TIMEOUT_MS);
+    }
+
+    if (!r->flush.posted) {
+        ngx_post_event(&r->flush, &ngx_posted_events);  /* once a turn */
+    }
+
+    return NGX_OK;
 }
 
 
@@ -215,9 +189,7 @@ ngx_uint_t
 ngx_http_push_redis_room(ngx_http_push_redis_t *r, ngx_uint_t n, size_t len)
 {
     return r->state == NGX_HTTP_PUSH_REDIS_READY
-           && r->count + n <= NGX_HTTP_PUSH_REDIS_CALLS
-           && r->bytes + len <= NGX_HTTP_PUSH_REDIS_BYTES
-           && ngx_http_push_redis_reserve(r, len) == NGX_OK;
+           && ngx_http_push_pipeline_room(&r->pipeline, n, len);
 }
 
 
@@ -231,7 +203,7 @@ ngx_http_push_redis_ready(ngx_http_push_redis_t *r)
 ngx_uint_t
 ngx_http_push_redis_pending(ngx_http_push_redis_t *r)
 {
-    return r->state == NGX_HTTP_PUSH_REDIS_READY ? r->count : 0;
+    return r->state == NGX_HTTP_PUSH_REDIS_READY ? r->pipeline.count : 0;
 }
 
 
@@ -255,14 +227,15 @@ ngx_http_push_redis_flush(ngx_http_push_redis_t *r, ngx_msec_t ms)
     now = ngx_http_push_redis_monotonic_us() / 1000;
     end = now + ms;
 
-    while (r->state == NGX_HTTP_PUSH_REDIS_READY && r->count && now < end) {
+    while (ngx_http_push_redis_pending(r) && now < end) {
 
         if (ngx_http_push_redis_send(r) == NGX_ERROR) {
             return;
         }
 
         pfd.fd = r->c->fd;
-        pfd.events = POLLIN | (r->out_sent < r->out_len ? POLLOUT : 0);
+        pfd.events = POLLIN;
+        pfd.events |= (r->pipeline.out_len ? POLLOUT : 0);
         pfd.revents = 0;
 
         if (poll(&pfd, 1, (int) (end - now)) > 0) {
@@ -276,108 +249,6 @@ ngx_http_push_redis_flush(ngx_http_push_redis_t *r, ngx_msec_t ms)
 
         now = ngx_http_push_redis_monotonic_us() / 1000;
     }
-}
-
-
-static ngx_int_t
-ngx_http_push_redis_put(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_call_t *call, ngx_uint_t argc,
-    const struct push_str *argv)
-{
-    size_t       len;
-    u_char      *p;
-    ngx_uint_t   i;
-
-    len = 1 + NGX_INT_T_LEN + 2;
-
-    for (i = 0; i < argc; i++) {
-        len += 1 + NGX_SIZE_T_LEN + 2 + argv[i].len + 2;
-    }
-
-    if (r->bytes + len > NGX_HTTP_PUSH_REDIS_BYTES
-        || ngx_http_push_redis_reserve(r, len) != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
-
-    p = ngx_sprintf(r->out + r->out_len, "*%ui" CRLF, argc);
-
-    for (i = 0; i < argc; i++) {
-        p = ngx_sprintf(p, "$%uz" CRLF, argv[i].len);
-        p = ngx_cpymem(p, argv[i].data, argv[i].len);
-        *p++ = CR;
-        *p++ = LF;
-    }
-
-    call->len = p - (r->out + r->out_len);
-
-    if (r->count == 0) {
-        r->head = 0;
-        r->moved = ngx_current_msec;
-    }
-
-    r->calls[(r->head + r->count++) % (NGX_HTTP_PUSH_REDIS_CALLS
-                                       + NGX_HTTP_PUSH_REDIS_SETUP)] = *call;
-
-    r->bytes += call->len;
-    r->out_len += call->len;
-
-    ngx_http_push_count(redis_commands);
-
-    if (!r->timer.timer_set) {
-        ngx_add_timer(&r->timer, NGX_HTTP_PUSH_REDIS_TIMEOUT_MS);
-    }
-
-    if (!r->flush.posted) {
-        ngx_post_event(&r->flush, &ngx_posted_events);
-    }
-
-    return NGX_OK;
-}
-
-
-/* Room for len more bytes behind out_len. */
-
-static ngx_int_t
-ngx_http_push_redis_reserve(ngx_http_push_redis_t *r, size_t len)
-{
-    size_t   left, size;
-    u_char  *out;
-
-    if (r->out_size - r->out_len >= len) {
-        return NGX_OK;
-    }
-
-    left = r->out_len - r->out_sent;
-
-    if (r->out_sent >= left && r->out_size - left >= len) {
-        ngx_memcpy(r->out, r->out + r->out_sent, left);
-
-    } else {
-        size = ngx_max(r->out_size, NGX_HTTP_PUSH_REDIS_OUT);
-
-        while (size < left + len) {
-            size *= 2;
-        }
-
-        out = ngx_alloc(size, r->log);
-        if (out == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (r->out) {
-            ngx_memcpy(out, r->out + r->out_sent, left);
-            ngx_free(r->out);
-        }
-
-        r->out = out;
-        r->out_size = size;
-    }
-
-    r->out_sent = 0;
-    r->out_len = left;
-
-    return NGX_OK;
 }
 
 
@@ -437,9 +308,7 @@ ngx_http_push_redis_connect(ngx_http_push_redis_t *r)
         (void) setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(int));
     }
 
-    r->reader = redisReaderCreate();
-
-    if (r->reader == NULL) {
+    if (ngx_http_push_pipeline_open(&r->pipeline) != NGX_OK) {
         ngx_http_push_redis_fail(r, "no memory for a connection", 0);
         return;
     }
@@ -474,24 +343,20 @@ ngx_http_push_redis_connect(ngx_http_push_redis_t *r)
 static void
 ngx_http_push_redis_setup(ngx_http_push_redis_t *r)
 {
-    ngx_int_t                   rc;
-    ngx_uint_t                  n;
-    u_char                      db[NGX_INT_T_LEN], name[PUSH_NAME_MAX + 5];
-    struct push_str             argv[3];
-    ngx_http_push_redis_call_t  call;
+    u_char           db[NGX_INT_T_LEN], name[PUSH_NAME_MAX + 5];
+    uint64_t         self;
+    ngx_int_t        rc;
+    ngx_uint_t       n;
+    struct push_str  argv[3];
 
     r->state = NGX_HTTP_PUSH_REDIS_SETUP_SENT;
     r->run_id_len = 0;
-    r->error = NULL;
 
     if (r->timer.timer_set) {
         ngx_del_timer(&r->timer);
     }
 
-    call.handler = NULL;
-    call.setup = ngx_http_push_redis_setup_must;
-    call.data = 0;
-
+    self = (uintptr_t) r;
     rc = NGX_OK;
 
     if (r->conf->redis_password.len) {
@@ -506,7 +371,8 @@ ngx_http_push_redis_setup(ngx_http_push_redis_t *r)
         argv[n].data = (char *) r->conf->redis_password.data;
         argv[n++].len = r->conf->redis_password.len;
 
-        rc |= ngx_http_push_redis_put(r, &call, n, argv);
+        rc |= ngx_http_push_redis_put(r, ngx_http_push_redis_setup_must, self,
+                                      n, argv);
     }
 
     if (r->conf->redis_db) {
@@ -514,28 +380,29 @@ ngx_http_push_redis_setup(ngx_http_push_redis_t *r)
         argv[1].data = (char *) db;
         argv[1].len = ngx_sprintf(db, "%ui", r->conf->redis_db) - db;
 
-        rc |= ngx_http_push_redis_put(r, &call, 2, argv);
+        rc |= ngx_http_push_redis_put(r, ngx_http_push_redis_setup_must, self,
+                                      2, argv);
     }
 
     /* says NOAUTH, LOADING or MASTERDOWN before any real command does */
     argv[0] = PUSH_STR("PING");
-    rc |= ngx_http_push_redis_put(r, &call, 1, argv);
+    rc |= ngx_http_push_redis_put(r, ngx_http_push_redis_setup_must, self, 1,
+                                  argv);
 
-    call.setup = NULL;
     argv[0] = PUSH_STR("CLIENT");
     argv[1] = PUSH_STR("SETNAME");
     argv[2].data = (char *) name;
     argv[2].len = ngx_sprintf(name, "push-%V", &r->conf->node) - name;
-    rc |= ngx_http_push_redis_put(r, &call, 3, argv);
+    rc |= ngx_http_push_redis_put(r, NULL, 0, 3, argv);
 
-    call.setup = ngx_http_push_redis_setup_info;
     argv[0] = PUSH_STR("INFO");
     argv[1] = PUSH_STR("server");
-    rc |= ngx_http_push_redis_put(r, &call, 2, argv);
+    rc |= ngx_http_push_redis_put(r, ngx_http_push_redis_setup_info, self, 2,
+                                  argv);
 
-    call.setup = ngx_http_push_redis_setup_time;
     argv[0] = PUSH_STR("TIME");
-    rc |= ngx_http_push_redis_put(r, &call, 1, argv);
+    rc |= ngx_http_push_redis_put(r, ngx_http_push_redis_setup_time, self, 1,
+                                  argv);
 
     if (rc != NGX_OK) {
         ngx_http_push_redis_fail(r, "no memory for a connection", 0);
@@ -547,17 +414,19 @@ ngx_http_push_redis_setup(ngx_http_push_redis_t *r)
 
 
 static void
-ngx_http_push_redis_setup_must(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply)
+ngx_http_push_redis_setup_must(ngx_http_push_redis_reply_t *reply,
+    uint64_t data)
 {
-    char        *space;
-    ngx_uint_t   level;
+    char                   *space;
+    ngx_uint_t              level;
+    ngx_http_push_redis_t  *r;
 
     if (reply->type != NGX_HTTP_PUSH_REDIS_ERROR) {
         return;
     }
 
-    r->error = "the server refuses us";
+    r = (void *) (uintptr_t) data;
+    r->pipeline.error = "the server refuses us";
 
     /* its first word only: the text may repeat a password */
     space = memchr(reply->string.data, ' ', reply->string.len);
@@ -573,15 +442,17 @@ ngx_http_push_redis_setup_must(ngx_http_push_redis_t *r,
 
 
 static void
-ngx_http_push_redis_setup_info(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply)
+ngx_http_push_redis_setup_info(ngx_http_push_redis_reply_t *reply,
+    uint64_t data)
 {
-    u_char  *p, *last;
+    u_char                 *p, *last;
+    ngx_http_push_redis_t  *r;
 
     if (reply->type != NGX_HTTP_PUSH_REDIS_STRING) {
         return;
     }
 
+    r = (void *) (uintptr_t) data;
     last = (u_char *) reply->string.data + reply->string.len;
 
     p = ngx_strnstr((u_char *) reply->string.data, "run_id:",
@@ -600,19 +471,21 @@ ngx_http_push_redis_setup_info(ngx_http_push_redis_t *r,
 
 
 static void
-ngx_http_push_redis_setup_time(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply)
+ngx_http_push_redis_setup_time(ngx_http_push_redis_reply_t *reply,
+    uint64_t data)
 {
-    struct push_str  run_id;
+    struct push_str         run_id;
+    ngx_http_push_redis_t  *r;
 
-    if (r->error == NULL
-        && ngx_http_push_redis_measure(r, reply) != NGX_OK)
-    {
-        r->error = "the server does not tell its TIME";
+    if (reply->type == NGX_HTTP_PUSH_REDIS_LOST) {
+        return;
     }
 
-    if (r->error) {
-        return;             /* ngx_http_push_redis_replies() fails with it */
+    r = (void *) (uintptr_t) data;
+
+    if (ngx_http_push_redis_measure(r, reply) != NGX_OK) {
+        r->pipeline.error = "the server does not tell its TIME";
+        return;
     }
 
     if (r->failures) {
@@ -663,24 +536,10 @@ ngx_http_push_redis_measure(ngx_http_push_redis_t *r,
 
 
 static void
-ngx_http_push_redis_time(ngx_http_push_redis_t *r)
+ngx_http_push_redis_measured(ngx_http_push_redis_reply_t *reply,
+    uint64_t data)
 {
-    struct push_str             argv;
-    ngx_http_push_redis_call_t  call;
-
-    if (r->count >= NGX_HTTP_PUSH_REDIS_CALLS) {
-        return;
-    }
-
-    call.handler = NULL;
-    call.setup = NULL;
-    call.data = 1;              /* the answer is a measurement */
-
-    argv = PUSH_STR("TIME");
-
-    if (ngx_http_push_redis_put(r, &call, 1, &argv) == NGX_OK) {
-        r->time_sent_us = ngx_http_push_redis_monotonic_us();
-    }
+    (void) ngx_http_push_redis_measure((void *) (uintptr_t) data, reply);
 }
 
 
@@ -723,8 +582,7 @@ ngx_http_push_redis_fail(ngx_http_push_redis_t *r, const char *text,
 static void
 ngx_http_push_redis_drop(ngx_http_push_redis_t *r)
 {
-    ngx_uint_t                   was_ready;
-    ngx_http_push_redis_reply_t  lost;
+    ngx_uint_t  was_ready;
 
     was_ready = (r->state == NGX_HTTP_PUSH_REDIS_READY);
     r->state = NGX_HTTP_PUSH_REDIS_BACKOFF;
@@ -748,27 +606,7 @@ ngx_http_push_redis_drop(ngx_http_push_redis_t *r)
         r->c = NULL;
     }
 
-    if (r->reader) {
-        redisReaderFree(r->reader);
-        r->reader = NULL;
-    }
-
-    ngx_memzero(&lost, sizeof(ngx_http_push_redis_reply_t));
-    lost.type = NGX_HTTP_PUSH_REDIS_LOST;
-
-    while (r->count) {
-        ngx_http_push_redis_done(r, &lost);
-    }
-
-    if (r->out) {
-        ngx_free(r->out);
-        r->out = NULL;
-    }
-
-    r->out_sent = 0;
-    r->out_len = 0;
-    r->out_size = 0;
-    r->unparsed = 0;
+    ngx_http_push_pipeline_close(&r->pipeline);
 
     if (was_ready && r->hooks.down) {
         r->hooks.down(r->hooks.ctx);
@@ -776,99 +614,16 @@ ngx_http_push_redis_drop(ngx_http_push_redis_t *r)
 }
 
 
-/* --- the wire ------------------------------------------------------------ */
-
-static ngx_int_t
-ngx_http_push_redis_send(ngx_http_push_redis_t *r)
-{
-    ssize_t  n;
-
-    while (r->out_sent < r->out_len) {
-
-        n = r->c->send(r->c, r->out + r->out_sent, r->out_len - r->out_sent);
-
-        if (n == NGX_AGAIN) {
-            break;
-        }
-
-        if (n <= 0) {
-            ngx_http_push_redis_fail(r, "send() failed", 0);
-            return NGX_ERROR;
-        }
-
-        r->out_sent += n;
-    }
-
-    if (r->out_sent == r->out_len) {
-        r->out_sent = 0;
-        r->out_len = 0;
-
-        if (r->out_size > NGX_HTTP_PUSH_REDIS_OUT) {
-            ngx_free(r->out);
-            r->out = NULL;
-            r->out_size = 0;
-        }
-    }
-
-    if (ngx_handle_write_event(r->c->write, 0) != NGX_OK) {
-        ngx_http_push_redis_fail(r, "no write event", 0);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
+/* --- events -------------------------------------------------------------- */
 
 /* NGX_ERROR: the connection has gone. */
 
 static ngx_int_t
-ngx_http_push_redis_recv(ngx_http_push_redis_t *r)
+ngx_http_push_redis_send(ngx_http_push_redis_t *r)
 {
-    u_char            buf[NGX_HTTP_PUSH_REDIS_READ];
-    ssize_t           n;
-    ngx_uint_t        reads;
-    ngx_connection_t *c;
-
-    c = r->c;
-
-    for (reads = 0; reads < NGX_HTTP_PUSH_REDIS_READS; reads++) {
-
-        n = c->recv(c, buf, sizeof(buf));
-
-        if (n == NGX_AGAIN) {
-            break;
-        }
-
-        if (n <= 0) {
-            ngx_http_push_redis_fail(r, n == 0 ? "closed by the server"
-                                               : "recv() failed", 0);
-            return NGX_ERROR;
-        }
-
-        r->unparsed += n;
-
-        if (r->unparsed > NGX_HTTP_PUSH_REDIS_REPLY) {
-            ngx_http_push_redis_fail(r, "a reply is too long", 0);
-            return NGX_ERROR;
-        }
-
-        if (redisReaderFeed(r->reader, (char *) buf, n) != REDIS_OK) {
-            ngx_http_push_redis_fail(r, "no memory for a reply", 0);
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_push_redis_replies(r) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_push_redis_fail(r, "no read event", 0);
+    if (ngx_http_push_pipeline_send(&r->pipeline, r->c) != NGX_OK) {
+        ngx_http_push_redis_fail(r, r->pipeline.error, 0);
         return NGX_ERROR;
-    }
-
-    if (c->read->ready && !c->read->posted) {
-        ngx_post_event(c->read, &ngx_posted_next_events);
     }
 
     return NGX_OK;
@@ -876,138 +631,16 @@ ngx_http_push_redis_recv(ngx_http_push_redis_t *r)
 
 
 static ngx_int_t
-ngx_http_push_redis_replies(ngx_http_push_redis_t *r)
+ngx_http_push_redis_recv(ngx_http_push_redis_t *r)
 {
-    void  *reply;
-
-    for ( ;; ) {
-
-        if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
-            ngx_http_push_redis_fail(r, "what came is no reply of Redis", 0);
-            return NGX_ERROR;
-        }
-
-        if (reply == NULL) {
-            return NGX_OK;
-        }
-
-        if (r->count == 0) {
-            freeReplyObject(reply);
-            ngx_http_push_redis_fail(r, "a reply that nobody waits for", 0);
-            return NGX_ERROR;
-        }
-
-        r->moved = ngx_current_msec;
-        r->unparsed = 0;
-
-        ngx_http_push_redis_answer(r, reply);
-        freeReplyObject(reply);
-
-        if (r->error) {
-            ngx_http_push_redis_fail(r, r->error, 0);
-            return NGX_ERROR;
-        }
+    if (ngx_http_push_pipeline_recv(&r->pipeline, r->c) != NGX_OK) {
+        ngx_http_push_redis_fail(r, r->pipeline.error, 0);
+        return NGX_ERROR;
     }
+
+    return NGX_OK;
 }
 
-
-static void
-ngx_http_push_redis_answer(ngx_http_push_redis_t *r, redisReply *from)
-{
-    ngx_uint_t                   i;
-    redisReply                  *element;
-    ngx_http_push_redis_reply_t  reply;
-
-    ngx_memzero(&reply, sizeof(ngx_http_push_redis_reply_t));
-
-    switch (from->type) {
-
-    case REDIS_REPLY_INTEGER:
-        reply.type = NGX_HTTP_PUSH_REDIS_INTEGER;
-        reply.integer = from->integer;
-        break;
-
-    case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS:
-    case REDIS_REPLY_ERROR:
-        reply.type = (from->type == REDIS_REPLY_ERROR)
-                     ? NGX_HTTP_PUSH_REDIS_ERROR
-                     : NGX_HTTP_PUSH_REDIS_STRING;
-        reply.string.data = from->str;
-        reply.string.len = from->len;
-        break;
-
-    case REDIS_REPLY_ARRAY:
-        reply.type = NGX_HTTP_PUSH_REDIS_ARRAY;
-
-        if (from->elements == 0) {
-            break;
-        }
-
-        reply.strings = ngx_calloc(from->elements * sizeof(struct push_str),
-                                   r->log);
-        if (reply.strings == NULL) {
-            reply.type = NGX_HTTP_PUSH_REDIS_LOST;
-            break;
-        }
-
-        for (i = 0; i < from->elements; i++) {
-            element = from->element[i];
-
-            if (element->type == REDIS_REPLY_STRING
-                || element->type == REDIS_REPLY_STATUS)
-            {
-                reply.strings[i].data = element->str;
-                reply.strings[i].len = element->len;
-            }
-        }
-
-        reply.n = from->elements;
-        break;
-
-    default:
-        reply.type = NGX_HTTP_PUSH_REDIS_NIL;
-        break;
-    }
-
-    ngx_http_push_redis_done(r, &reply);
-
-    if (reply.strings) {
-        ngx_free(reply.strings);
-    }
-}
-
-
-/* The oldest command has its reply. */
-
-static void
-ngx_http_push_redis_done(ngx_http_push_redis_t *r,
-    ngx_http_push_redis_reply_t *reply)
-{
-    ngx_http_push_redis_call_t  call;
-
-    call = r->calls[r->head];
-
-    r->head = (r->head + 1) % (NGX_HTTP_PUSH_REDIS_CALLS
-                               + NGX_HTTP_PUSH_REDIS_SETUP);
-    r->count--;
-    r->bytes -= call.len;
-
-    if (call.handler) {
-        call.handler(reply, call.data);
-
-    } else if (call.setup) {
-        if (reply->type != NGX_HTTP_PUSH_REDIS_LOST) {
-            call.setup(r, reply);
-        }
-
-    } else if (call.data) {
-        (void) ngx_http_push_redis_measure(r, reply);
-    }
-}
-
-
-/* --- events -------------------------------------------------------------- */
 
 static void
 ngx_http_push_redis_read_handler(ngx_event_t *rev)
@@ -1088,11 +721,11 @@ ngx_http_push_redis_timer_handler(ngx_event_t *ev)
 
     /* a worker that was stopped itself has not read what is there */
 
-    if (ngx_http_push_redis_recv(r) == NGX_ERROR || r->count == 0) {
+    if (ngx_http_push_redis_recv(r) == NGX_ERROR || r->pipeline.count == 0) {
         return;
     }
 
-    silent = ngx_current_msec - r->moved;
+    silent = ngx_current_msec - r->pipeline.moved;
 
     if (silent >= NGX_HTTP_PUSH_REDIS_TIMEOUT_MS) {
         ngx_http_push_redis_fail(r, "no reply in time", 0);
@@ -1108,11 +741,18 @@ ngx_http_push_redis_timer_handler(ngx_event_t *ev)
 static void
 ngx_http_push_redis_clock_handler(ngx_event_t *ev)
 {
+    struct push_str         argv;
     ngx_http_push_redis_t  *r;
 
     r = ev->data;
+    argv = PUSH_STR("TIME");
 
-    ngx_http_push_redis_time(r);
+    if (ngx_http_push_redis_put(r, ngx_http_push_redis_measured,
+                                (uintptr_t) r, 1, &argv)
+        == NGX_OK)
+    {
+        r->time_sent_us = ngx_http_push_redis_monotonic_us();
+    }
 
     ngx_add_timer(&r->clock, NGX_HTTP_PUSH_REDIS_CLOCK_MS);
 }

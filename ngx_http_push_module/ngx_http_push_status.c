@@ -9,7 +9,7 @@
  */
 
 #include "ngx_http_push_status.h"
-#include "ngx_http_push_inbox.h"
+#include "ngx_http_push_slot.h"
 
 
 #define NGX_HTTP_PUSH_STATUS_NUMBER  20         /* digits */
@@ -221,7 +221,7 @@ ngx_http_push_status_read(ngx_http_request_t *r, ngx_http_push_status_t *st)
     }
 
     ngx_memzero(&st->sum, sizeof(ngx_http_push_counters_t));
-    ngx_http_push_inbox_add(&st->sum, &zone->gone);
+    ngx_http_push_slot_add(&st->sum, &zone->gone);
 
     for (i = 0; i < zone->slots; i++) {
         slot = &zone->slot[i];
@@ -234,10 +234,10 @@ ngx_http_push_status_read(ngx_http_request_t *r, ngx_http_push_status_t *st)
         worker->state = slot->state;
         worker->counters = slot->counters;
 
-        ngx_http_push_inbox_add(&st->sum, &worker->counters);
+        ngx_http_push_slot_add(&st->sum, &worker->counters);
 
         if (slot->state == NGX_HTTP_PUSH_SLOT_FREE
-            || !ngx_http_push_inbox_alive(slot))
+            || !ngx_http_push_slot_alive(slot))
         {
             continue;
         }
