@@ -94,7 +94,7 @@ struct collector_conf {
     X(resync_bad, "push_collector_resync_bad_total",                          \
       "", "Resync requests refused: wrong fields.")                           \
     X(resync_forgotten, "push_collector_resync_forgotten_total",              \
-      "", "Resync requests without an answer: the store or a queue is full.") \
+      "", "Resync requests whose answer did not arrive.")                     \
     X(resync_messages, "push_collector_resync_messages_total",                \
       "", "Messages of resync answers.")                                      \
     X(acks_read, "push_collector_acks_read_total",                            \

@@ -474,6 +474,9 @@ hand_over_drop(struct collector_hand_over *h, struct collector_item *item)
 
     } else if (item->kind == ITEM_LIVE) {
         metrics_add(&h->c->counters.hand_over_lost, 1);
+
+    } else {
+        metrics_add(&h->c->counters.resync_forgotten, 1);
     }
 
     hand_over_done(h, item);

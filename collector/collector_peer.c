@@ -253,7 +253,7 @@ peer_fill_debts(struct collector_peer *p, int64_t now_ms)
 }
 
 
-/* Until the body has so many lines or so many bytes; at least one item. */
+/* Until the body has so many lines or so many bytes, or one does not fit. */
 static void
 peer_fill_items(struct collector_peer *p, struct collector_item_queue *q,
     unsigned lines, size_t len)
