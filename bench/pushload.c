@@ -216,8 +216,14 @@ publisher_read(struct load *l, struct publisher *p)
 
     n = recv(p->fd, p->buffer + p->have, sizeof(p->buffer) - 1 - p->have, 0);
 
+    if (n <= 0 && p->due == 0) {
+        close(p->fd);                   /* the server had enough of it */
+        p->fd = load_open(l, p, EPOLLIN);
+        return;
+    }
+
     if (n <= 0) {
-        load_die("the publisher's connection was closed");
+        load_die("the publisher's connection broke inside a request");
     }
 
     p->have += (size_t) n;
@@ -240,6 +246,11 @@ publisher_read(struct load *l, struct publisher *p)
     }
 
     p->due = 0;
+
+    if (strstr(p->buffer, "\r\nConnection: close\r\n") != NULL) {
+        close(p->fd);
+        p->fd = load_open(l, p, EPOLLIN);
+    }
 }
 
 /* --- the loop ----------------------------------------------------------- */

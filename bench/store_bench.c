@@ -47,15 +47,17 @@ struct bench {
     char            data[BENCH_DATA];
 };
 
+
 static int64_t
 now_us(void)
 {
-    struct timespec ts;
+    struct timespec  ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
 
     return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
+
 
 static uint64_t
 bench_random(struct bench *b)
@@ -67,12 +69,13 @@ bench_random(struct bench *b)
     return b->seed;
 }
 
+
 static void
 producer_start(struct producer *p)
 {
-    size_t                i;
-    struct bench         *b;
-    struct store_message *m;
+    size_t                 i;
+    struct bench          *b;
+    struct store_message  *m;
 
     b = p->bench;
 
@@ -106,13 +109,14 @@ producer_start(struct producer *p)
     b->under_way++;
 }
 
+
 static void
 producer_done(struct store_request *r)
 {
-    size_t           i;
-    int64_t          now;
-    struct bench    *b;
-    struct producer *p;
+    size_t            i;
+    int64_t           now;
+    struct bench     *b;
+    struct producer  *p;
 
     p = (struct producer *) r;
     b = p->bench;
@@ -137,16 +141,18 @@ producer_done(struct store_request *r)
     }
 }
 
+
 static int
 sample_cmp(const void *a, const void *b)
 {
-    uint32_t x, y;
+    uint32_t  x, y;
 
     x = *(const uint32_t *) a;
     y = *(const uint32_t *) b;
 
     return x < y ? -1 : x > y;
 }
+
 
 int
 main(int argc, char **argv)
