@@ -54,10 +54,11 @@ static void append_cancelled(void *data);
 static void append_finish(struct collector_job *job);
 static int64_t append_now_us(void);
 
+
 int
 collector_append_create(struct collector *c, char *error, size_t size)
 {
-    struct collector_append *a;
+    struct collector_append  *a;
 
     a = calloc(1, sizeof(*a));
 
@@ -77,6 +78,7 @@ collector_append_create(struct collector *c, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 void
 collector_append_destroy(struct collector *c)
 {
@@ -84,11 +86,13 @@ collector_append_destroy(struct collector *c)
     c->append = NULL;
 }
 
+
 bool
 collector_append_idle(const struct collector *c)
 {
     return c->append->jobs == 0;
 }
+
 
 void
 collector_append_publish(struct collector *c, struct http_server_request *r)
@@ -96,19 +100,21 @@ collector_append_publish(struct collector *c, struct http_server_request *r)
     append_start(c, r, false);
 }
 
+
 void
 collector_append_batch(struct collector *c, struct http_server_request *r)
 {
     append_start(c, r, true);
 }
 
+
 static void
 append_start(struct collector *c, struct http_server_request *r, bool batch)
 {
-    char                 *body;
-    size_t                lines;
-    struct push_str       came;
-    struct collector_job *job;
+    char                  *body;
+    size_t                 lines;
+    struct push_str        came;
+    struct collector_job  *job;
 
     metrics_add(&c->counters.publish_requests, 1);
 
@@ -151,11 +157,12 @@ append_start(struct collector *c, struct http_server_request *r, bool batch)
     append_run(job);
 }
 
+
 static size_t
 append_lines(struct push_str body)
 {
-    size_t      n;
-    const char *p, *end;
+    size_t       n;
+    const char  *p, *end;
 
     end = body.data + body.len;
     n = 1;
@@ -170,6 +177,7 @@ append_lines(struct push_str body)
     return n;
 }
 
+
 /*
  * Room for so many messages and entries; only between slices, or before the
  * first message of one.
@@ -177,7 +185,7 @@ append_lines(struct push_str body)
 static int
 append_room(struct collector_job *job, size_t size)
 {
-    void *entries, *messages, *logs, *committed;
+    void  *entries, *messages, *logs, *committed;
 
     if (size <= job->size) {
         return PUSH_OK;
@@ -203,6 +211,7 @@ append_room(struct collector_job *job, size_t size)
 
     return PUSH_OK;
 }
+
 
 /* Slices that need no commit are over at once. */
 static void
@@ -238,6 +247,7 @@ append_run(struct collector_job *job)
     }
 }
 
+
 /* Entries until the body ends, or the slice is full. */
 static void
 append_slice(struct collector_job *job)
@@ -272,6 +282,7 @@ append_slice(struct collector_job *job)
         }
     }
 }
+
 
 /* false: the slice has no room for its targets. */
 static bool
@@ -322,11 +333,12 @@ append_entry(struct collector_job *job, struct push_str text)
     return true;
 }
 
+
 static void
 append_refuse(struct collector_job *job, struct collector_entry *e,
     unsigned status, const char *detail)
 {
-    char line[32];
+    char  line[32];
 
     e->status = status;
     e->detail = job->details.len;
@@ -341,6 +353,7 @@ append_refuse(struct collector_job *job, struct collector_entry *e,
                        (struct push_str) { detail, strlen(detail) });
     e->detail_len = job->details.len - e->detail;
 }
+
 
 /*
  * Not stored, so given on at once.  Its names are not kept: the answer to a
@@ -390,14 +403,15 @@ append_ephemeral(struct collector_job *job, struct collector_entry *e,
     collector_text_free(&text);
 }
 
+
 static void
 append_messages(struct collector_job *job, struct collector_entry *e,
     const struct collector_check *check, int64_t now_ms)
 {
-    size_t                len;
-    uint8_t               hash[STORE_HASH_LEN];
-    const char           *pos;
-    struct store_message *m;
+    size_t                 len;
+    uint8_t                hash[STORE_HASH_LEN];
+    const char            *pos;
+    struct store_message  *m;
 
     pos = NULL;
     memset(hash, 0, sizeof(hash));
@@ -434,6 +448,7 @@ append_messages(struct collector_job *job, struct collector_entry *e,
     }
 }
 
+
 /*
  * Nothing of the slice was taken.  If nothing was before it either the whole
  * batch is refused, so that the publisher waits; else only these lines.
@@ -441,8 +456,8 @@ append_messages(struct collector_job *job, struct collector_entry *e,
 static void
 append_full(struct collector_job *job)
 {
-    size_t                  i;
-    struct collector_entry *e;
+    size_t                   i;
+    struct collector_entry  *e;
 
     job->declined = job->batch && job->out.len == 0;
 
@@ -463,10 +478,11 @@ append_full(struct collector_job *job)
     job->over |= job->declined;
 }
 
+
 static void
 append_done(struct store_request *r)
 {
-    struct collector_job *job;
+    struct collector_job  *job;
 
     job = r->data;
 
@@ -484,6 +500,7 @@ append_done(struct store_request *r)
 
     append_finish(job);
 }
+
 
 /*
  * A duplicate goes out again, because its first copy's outcome may have been
@@ -527,6 +544,7 @@ append_hand_over(struct collector_job *job)
         collector_hand_over_add(job->append->c, job->committed, n);
     }
 }
+
 
 static void
 append_count(struct collector_job *job)
@@ -577,11 +595,13 @@ append_count(struct collector_job *job)
     }
 }
 
+
 static void
 append_cancelled(void *data)
 {
     ((struct collector_job *) data)->request = NULL;
 }
+
 
 static void
 append_finish(struct collector_job *job)
@@ -604,10 +624,11 @@ append_finish(struct collector_job *job)
     free(job);
 }
 
+
 static int64_t
 append_now_us(void)
 {
-    struct timespec ts;
+    struct timespec  ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
 

@@ -70,6 +70,7 @@ static const struct check_row check_targets[] = {
     { NULL, NULL }
 };
 
+
 static const struct check_row *
 check_find(const struct check_row *rows, const struct push_json_member *m)
 {
@@ -81,6 +82,7 @@ check_find(const struct check_row *rows, const struct push_json_member *m)
 
     return NULL;
 }
+
 
 int
 collector_check_publish(struct push_str body, struct collector_check *c,
@@ -137,6 +139,7 @@ collector_check_publish(struct push_str body, struct collector_check *c,
     return PUSH_OK;
 }
 
+
 static int
 check_to(struct check *k, const struct push_json_value *v)
 {
@@ -171,17 +174,19 @@ check_to(struct check *k, const struct push_json_value *v)
     return row->check(k, &m[0].value);
 }
 
+
 static int
 check_user(struct check *k, const struct push_json_value *v)
 {
-    char   uid[PUSH_NAME_MAX];
-    size_t len;
+    char    uid[PUSH_NAME_MAX];
+    size_t  len;
 
     k->c->count = 1;
     k->c->target = v->raw;
 
     return check_one_uid(v, uid, &len, k->error, "to.user");
 }
+
 
 static int
 check_users(struct check *k, const struct push_json_value *v)
@@ -233,6 +238,7 @@ check_users(struct check *k, const struct push_json_value *v)
     return PUSH_OK;
 }
 
+
 static int
 check_all(struct check *k, const struct push_json_value *v)
 {
@@ -245,6 +251,7 @@ check_all(struct check *k, const struct push_json_value *v)
     return PUSH_OK;
 }
 
+
 static int
 check_group(struct check *k, const struct push_json_value *v)
 {
@@ -253,6 +260,7 @@ check_group(struct check *k, const struct push_json_value *v)
     return check_fail(k->error, 400, "member \"to.group\": groups are not "
                       "available in this version");
 }
+
 
 static int
 check_data(struct check *k, const struct push_json_value *v)
@@ -267,10 +275,11 @@ check_data(struct check *k, const struct push_json_value *v)
     return PUSH_OK;
 }
 
+
 static int
 check_key(struct check *k, const struct push_json_value *v)
 {
-    size_t len;
+    size_t  len;
 
     len = v->type == PUSH_JSON_STRING
           ? push_json_string(v, k->c->key, sizeof(k->c->key)) : (size_t) -1;
@@ -288,10 +297,11 @@ check_key(struct check *k, const struct push_json_value *v)
     return PUSH_OK;
 }
 
+
 static int
 check_ttl(struct check *k, const struct push_json_value *v)
 {
-    uint64_t ttl;
+    uint64_t  ttl;
 
     if (v->type != PUSH_JSON_NUMBER
         || push_json_uint(v, CHECK_TTL_MAX, &ttl) != PUSH_OK || ttl == 0)
@@ -306,6 +316,7 @@ check_ttl(struct check *k, const struct push_json_value *v)
     return PUSH_OK;
 }
 
+
 static int
 check_ephemeral(struct check *k, const struct push_json_value *v)
 {
@@ -318,6 +329,7 @@ check_ephemeral(struct check *k, const struct push_json_value *v)
 
     return PUSH_OK;
 }
+
 
 /* uid holds PUSH_NAME_MAX bytes. */
 static int
@@ -341,15 +353,16 @@ check_one_uid(const struct push_json_value *v, char *uid, size_t *len,
     return PUSH_OK;
 }
 
+
 /* Is the uid, which is raws[n], among those before it? */
 static bool
 check_seen(const struct push_str *raws, size_t n, uint16_t table[CHECK_TABLE],
     const char *uid, size_t len)
 {
-    char                   other[PUSH_NAME_MAX];
-    size_t                 i;
-    uint32_t               hash;
-    struct push_json_value v;
+    char                    other[PUSH_NAME_MAX];
+    size_t                  i;
+    uint32_t                hash;
+    struct push_json_value  v;
 
     hash = 2166136261u;                                     /* FNV-1a */
 
@@ -374,12 +387,13 @@ check_seen(const struct push_str *raws, size_t n, uint16_t table[CHECK_TABLE],
     return false;
 }
 
+
 static int
 check_json(struct check *k, struct push_str text,
     const struct push_json_error *e)
 {
-    size_t i;
-    char   s[sizeof(e->text)];
+    size_t  i;
+    char    s[sizeof(e->text)];
 
     for (i = 0; e->text[i]; i++) {      /* it may quote a member's name */
         s[i] = e->text[i] >= ' ' && e->text[i] <= '~' ? e->text[i] : '?';
@@ -391,12 +405,13 @@ check_json(struct check *k, struct push_str text,
                       (size_t) (text.data - k->body.data) + e->at, s);
 }
 
+
 static int
 check_unknown(struct collector_check_error *error, const char *where,
     struct push_str name)
 {
-    char   s[41];
-    size_t i;
+    char    s[41];
+    size_t  i;
 
     for (i = 0; i < name.len && i < sizeof(s) - 1; i++) {
         s[i] = name.data[i] >= ' ' && name.data[i] <= '~' ? name.data[i] : '?';
@@ -408,11 +423,12 @@ check_unknown(struct collector_check_error *error, const char *where,
                       i < name.len ? "..." : "");
 }
 
+
 static int
 check_fail(struct collector_check_error *error, unsigned status,
     const char *format, ...)
 {
-    va_list args;
+    va_list  args;
 
     error->status = status;
 
@@ -423,12 +439,13 @@ check_fail(struct collector_check_error *error, unsigned status,
     return PUSH_ERROR;
 }
 
+
 size_t
 collector_check_log(const struct collector_check *c, const char **pos,
     char log[PUSH_LOG_MAX])
 {
-    size_t                 len;
-    struct push_json_value v;
+    size_t                  len;
+    struct push_json_value  v;
 
     if (c->users) {
         if (!push_json_next(c->target, pos, &v)) {
@@ -457,12 +474,13 @@ collector_check_log(const struct collector_check *c, const char **pos,
     return len == (size_t) -1 ? 0 : len + 5;
 }
 
+
 bool
 collector_check_line(struct push_str body, const char **pos,
     struct push_str *line, unsigned *number)
 {
-    size_t      i;
-    const char *end, *newline;
+    size_t       i;
+    const char  *end, *newline;
 
     end = body.data + body.len;
 
@@ -487,13 +505,14 @@ collector_check_line(struct push_str body, const char **pos,
     return false;
 }
 
+
 int
 collector_check_id(struct push_str id, struct push_str *log, int64_t *seq)
 {
-    size_t             i;
-    uint64_t           value;
-    struct push_str    name;
-    enum push_log_kind kind;
+    size_t              i;
+    uint64_t            value;
+    struct push_str     name;
+    enum push_log_kind  kind;
 
     for (i = id.len; i && id.data[i - 1] != '@'; i--) { /* a uid may have @ */ }
 
@@ -517,6 +536,7 @@ collector_check_id(struct push_str id, struct push_str *log, int64_t *seq)
     return PUSH_OK;
 }
 
+
 int
 collector_check_uid(struct push_str uid, struct collector_check_error *error)
 {
@@ -527,11 +547,12 @@ collector_check_uid(struct push_str uid, struct collector_check_error *error)
     return PUSH_OK;
 }
 
+
 int
 collector_check_page(struct push_str after, struct push_str limit,
     int64_t *from, size_t *max, struct collector_check_error *error)
 {
-    uint64_t value;
+    uint64_t  value;
 
     value = 0;
 

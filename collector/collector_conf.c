@@ -59,11 +59,12 @@ const struct conf_row collector_conf_rows[] = {
     { .name = NULL }
 };
 
+
 int
 collector_conf_load(const char *file, struct collector_conf *conf,
     struct conf_error *error)
 {
-    size_t i, j;
+    size_t  i, j;
 
     if (conf_load(file, collector_conf_rows, conf, error) != PUSH_OK) {
         return PUSH_ERROR;
@@ -85,20 +86,22 @@ collector_conf_load(const char *file, struct collector_conf *conf,
     return PUSH_OK;
 }
 
+
 static void
 conf_swap(char **a, char **b)
 {
-    char *s;
+    char  *s;
 
     s = *a;
     *a = *b;
     *b = s;
 }
 
+
 const char *
 collector_conf_take(struct collector_conf *conf, struct collector_conf *fresh)
 {
-    struct conf_list list;
+    struct conf_list  list;
 
     conf_swap(&conf->api_keys, &fresh->api_keys);
     conf_swap(&conf->secret_file, &fresh->secret_file);
@@ -120,6 +123,7 @@ collector_conf_take(struct collector_conf *conf, struct collector_conf *fresh)
              ? "hand_over_bytes" : NULL;
 }
 
+
 static int
 conf_check_node(const char *value, char *error, size_t size)
 {
@@ -132,6 +136,7 @@ conf_check_node(const char *value, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 static int
 conf_check_store(const char *value, char *error, size_t size)
 {
@@ -143,11 +148,12 @@ conf_check_store(const char *value, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 static int
 conf_check_secret(const char *value, char *error, size_t size)
 {
-    int                 rc;
-    struct conf_secrets secrets;
+    int                  rc;
+    struct conf_secrets  secrets;
 
     rc = conf_read_secrets(value, &secrets, error, size);
     explicit_bzero(&secrets, sizeof(secrets));

@@ -70,10 +70,11 @@ static const struct http_server_route in_routes[] = {
     { NULL, NULL, NULL, 0, NULL }
 };
 
+
 int
 collector_in_create(struct collector *c, char *error, size_t size)
 {
-    struct http_server_conf conf;
+    struct http_server_conf  conf;
 
     memset(&conf, 0, sizeof(conf));
     conf.listen = c->conf.daemon.listen;
@@ -88,11 +89,13 @@ collector_in_create(struct collector *c, char *error, size_t size)
     return c->server ? PUSH_OK : PUSH_ERROR;
 }
 
+
 void
 collector_in_drain(struct collector *c)
 {
     http_server_drain(c->server);
 }
+
 
 bool
 collector_in_idle(const struct collector *c)
@@ -100,12 +103,14 @@ collector_in_idle(const struct collector *c)
     return http_server_active(c->server) == 0;
 }
 
+
 void
 collector_in_destroy(struct collector *c)
 {
     http_server_destroy(c->server);
     c->server = NULL;
 }
+
 
 /* The store must take writes, and Redis must bring requests and acks. */
 static bool
@@ -130,10 +135,11 @@ in_ready(void *data, char *text, size_t size)
     return true;
 }
 
+
 static void
 in_early(struct http_server_request *r, void *data)
 {
-    struct collector *c;
+    struct collector  *c;
 
     c = data;
 
@@ -147,17 +153,20 @@ in_early(struct http_server_request *r, void *data)
                         "or the key is not known");
 }
 
+
 static void
 in_publish(struct http_server_request *r, void *data)
 {
     collector_append_publish(data, r);
 }
 
+
 static void
 in_batch(struct http_server_request *r, void *data)
 {
     collector_append_batch(data, r);
 }
+
 
 static void
 in_groups(struct http_server_request *r, void *data)
@@ -167,13 +176,14 @@ in_groups(struct http_server_request *r, void *data)
     http_server_problem(r, 404, "groups are not available in this version");
 }
 
+
 static void
 in_message(struct http_server_request *r, void *data)
 {
-    int64_t           seq;
-    struct in_read   *in;
-    struct push_str   id, log;
-    struct collector *c;
+    int64_t            seq;
+    struct in_read    *in;
+    struct push_str    id, log;
+    struct collector  *c;
 
     c = data;
     id = http_server_param(r, "id");
@@ -194,6 +204,7 @@ in_message(struct http_server_request *r, void *data)
         in_read_start(in, store_get(c->store, &in->store.get));
     }
 }
+
 
 static void
 in_message_done(struct store_request *r)
@@ -218,13 +229,14 @@ in_message_done(struct store_request *r)
     in_read_answer(in, &t);
 }
 
+
 static void
 in_message_text(const struct in_read *in, struct collector_text *t)
 {
-    bool                    shared;
-    size_t                  i;
-    struct push_str         log;
-    const struct store_get *g;
+    bool                     shared;
+    size_t                   i;
+    struct push_str          log;
+    const struct store_get  *g;
 
     g = &in->store.get;
     log.data = in->log;
@@ -283,6 +295,7 @@ in_message_text(const struct in_read *in, struct collector_text *t)
     collector_text_lit(t, "}");
 }
 
+
 static void
 in_messages(struct http_server_request *r, void *data)
 {
@@ -322,6 +335,7 @@ in_messages(struct http_server_request *r, void *data)
     }
 }
 
+
 static void
 in_messages_done(struct store_request *r)
 {
@@ -337,6 +351,7 @@ in_messages_done(struct store_request *r)
 
     in_read_answer(in, &t);
 }
+
 
 /* `last`: where the next page begins; what is gone may lie before it. */
 static void
@@ -384,11 +399,12 @@ in_messages_text(const struct in_read *in, struct collector_text *t)
     collector_text_lit(t, "}");
 }
 
+
 /* NULL: it is answered. */
 static struct in_read *
 in_read_create(struct http_server_request *r, struct push_str log)
 {
-    struct in_read *in;
+    struct in_read  *in;
 
     in = calloc(1, sizeof(*in));
 
@@ -405,6 +421,7 @@ in_read_create(struct http_server_request *r, struct push_str log)
     return in;
 }
 
+
 static void
 in_read_start(struct in_read *in, int rc)
 {
@@ -417,6 +434,7 @@ in_read_start(struct in_read *in, int rc)
                      "for the store");
     free(in);
 }
+
 
 static void
 in_read_answer(struct in_read *in, struct collector_text *t)
@@ -439,12 +457,14 @@ in_read_answer(struct in_read *in, struct collector_text *t)
     in_read_free(in);
 }
 
+
 static void
 in_read_free(struct in_read *in)
 {
     store_release(&in->store.r);
     free(in);
 }
+
 
 static void
 in_cancelled(void *data)

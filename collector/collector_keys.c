@@ -37,12 +37,13 @@ static int keys_parse(struct collector_keys *k, const char *path, char *data,
 static int keys_line(struct collector_keys *k, struct push_str line,
     char *error, size_t size);
 
+
 struct collector_keys *
 collector_keys_create(const char *path, char *error, size_t size)
 {
-    char                  *data;
-    size_t                 len;
-    struct collector_keys *k;
+    char                   *data;
+    size_t                  len;
+    struct collector_keys  *k;
 
     if (conf_read_secret(path, true, 1, KEYS_FILE_MAX, &data, &len, error,
                          size) != PUSH_OK)
@@ -65,11 +66,13 @@ collector_keys_create(const char *path, char *error, size_t size)
     return k;
 }
 
+
 void
 collector_keys_destroy(struct collector_keys *k)
 {
     free(k);
 }
+
 
 /* data ends with a NUL; one within it ends it too. */
 static int
@@ -105,14 +108,15 @@ keys_parse(struct collector_keys *k, const char *path, char *data, char *error,
     return PUSH_OK;
 }
 
+
 static int
 keys_line(struct collector_keys *k, struct push_str line, char *error,
     size_t size)
 {
-    size_t           i;
-    const char      *colon;
-    struct push_str  name, key;
-    struct keys_row *row;
+    size_t            i;
+    const char       *colon;
+    struct push_str   name, key;
+    struct keys_row  *row;
 
     colon = memchr(line.data, ':', line.len);
 
@@ -168,6 +172,7 @@ keys_line(struct collector_keys *k, struct push_str line, char *error,
     return PUSH_OK;
 }
 
+
 const char *
 collector_keys_find(const struct collector_keys *k, const char *header)
 {
@@ -198,10 +203,11 @@ collector_keys_find(const struct collector_keys *k, const char *header)
     return found;
 }
 
+
 int
 collector_keys_check(const char *path, char *error, size_t size)
 {
-    struct collector_keys *k;
+    struct collector_keys  *k;
 
     k = collector_keys_create(path, error, size);
 

@@ -30,6 +30,7 @@ static void main_reload(void *data);
 static void main_drain(void *data);
 static bool main_drained(void *data);
 
+
 int
 main(int argc, char **argv)
 {
@@ -71,11 +72,12 @@ main(int argc, char **argv)
     return status;
 }
 
+
 /* What is published last, listens last. */
 static int
 main_start(struct collector *c)
 {
-    char error[MAIN_ERROR_SIZE] = "out of memory";
+    char  error[MAIN_ERROR_SIZE] = "out of memory";
 
     c->base = c->daemon.base;
     c->log = &c->daemon.log;
@@ -97,6 +99,7 @@ main_start(struct collector *c)
 
     return PUSH_OK;
 }
+
 
 static int
 main_store(struct collector *c, char *error, size_t size)
@@ -130,6 +133,7 @@ main_store(struct collector *c, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 static void
 main_store_run(evutil_socket_t fd, short what, void *data)
 {
@@ -138,6 +142,7 @@ main_store_run(evutil_socket_t fd, short what, void *data)
 
     store_run(((struct collector *) data)->store);
 }
+
 
 static int
 main_clients(struct collector *c, char *error, size_t size)
@@ -162,6 +167,7 @@ main_clients(struct collector *c, char *error, size_t size)
 
     return PUSH_OK;
 }
+
 
 /*
  * Requests in work end in the store's `done`, so what they use outlives
@@ -195,6 +201,7 @@ main_stop(struct collector *c)
         metrics_destroy(c->metrics);
     }
 }
+
 
 /* All files are read before anything is changed. */
 static void
@@ -241,16 +248,18 @@ main_reload(void *data)
     conf_free(collector_conf_rows, &fresh);
 }
 
+
 static void
 main_drain(void *data)
 {
-    struct collector *c;
+    struct collector  *c;
 
     c = data;
     collector_in_drain(c);
     collector_resync_stop(c);
     collector_cursors_stop(c);
 }
+
 
 /* What no dispatcher takes now, the next start hands over. */
 static bool

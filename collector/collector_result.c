@@ -26,6 +26,7 @@ static void result_message(const struct collector_job *job,
 static struct push_str result_detail(const struct collector_job *job,
     const struct collector_entry *e, size_t i);
 
+
 void
 collector_result_answer(struct collector_job *job)
 {
@@ -82,12 +83,13 @@ collector_result_answer(struct collector_job *job)
     }
 }
 
+
 /* The worst of its messages: 503, 409, 201, 200. */
 static unsigned
 result_status(const struct collector_job *job, const struct collector_entry *e)
 {
-    size_t   i;
-    unsigned status, one;
+    size_t    i;
+    unsigned  status, one;
 
     if (e->status) {
         return e->status;
@@ -102,6 +104,7 @@ result_status(const struct collector_job *job, const struct collector_entry *e)
 
     return status;
 }
+
 
 static unsigned
 result_message_status(const struct store_message *m)
@@ -121,6 +124,7 @@ result_message_status(const struct store_message *m)
         return 503;
     }
 }
+
 
 static void
 result_fault(struct collector_job *job, const struct collector_entry *e,
@@ -167,6 +171,7 @@ result_fault(struct collector_job *job, const struct collector_entry *e,
                              t.data, t.len);
 }
 
+
 /* The slice's lines of a batch's answer. */
 void
 collector_result_lines(struct collector_job *job)
@@ -197,11 +202,12 @@ collector_result_lines(struct collector_job *job)
     }
 }
 
+
 static void
 result_list(struct collector_job *job, const struct collector_entry *e,
     struct collector_text *t, bool status)
 {
-    size_t i;
+    size_t  i;
 
     collector_text_lit(t, "[");
 
@@ -216,6 +222,7 @@ result_list(struct collector_job *job, const struct collector_entry *e,
 
     collector_text_lit(t, "]");
 }
+
 
 /* One message of an entry; with its status, as lines and results have it. */
 static void
@@ -268,11 +275,12 @@ result_message(const struct collector_job *job,
                                       : PUSH_STR(",\"duplicate\":false}"));
 }
 
+
 static struct push_str
 result_detail(const struct collector_job *job, const struct collector_entry *e,
     size_t i)
 {
-    const struct store_message *m;
+    const struct store_message  *m;
 
     if (e->status) {
         return (struct push_str) { job->details.data + e->detail,

@@ -58,11 +58,13 @@ stats_##symbol(void *data)                                                    \
 STATS_HAND_OVER(X)
 #undef X
 
+
 static double
 stats_redis(void *data)
 {
     return redis_is_up(((struct collector *) data)->redis) ? 1 : 0;
 }
+
 
 struct stats_gauge {
     const char *name;
@@ -83,7 +85,7 @@ static const struct metrics_row stats_rows[] = {
 int
 collector_stats_create(struct collector *c)
 {
-    size_t i;
+    size_t  i;
 
     c->metrics = metrics_create();
 

@@ -13,6 +13,7 @@
 
 #include "push_json.h"
 
+
 static bool
 text_grow(struct collector_text *t, size_t need)
 {
@@ -41,6 +42,7 @@ text_grow(struct collector_text *t, size_t need)
     return true;
 }
 
+
 void
 collector_text_add(struct collector_text *t, struct push_str s)
 {
@@ -50,10 +52,11 @@ collector_text_add(struct collector_text *t, struct push_str s)
     }
 }
 
+
 void
 collector_text_quote(struct collector_text *t, struct push_str s)
 {
-    size_t need;
+    size_t  need;
 
     need = push_json_quote(NULL, 0, s);
 
@@ -62,15 +65,17 @@ collector_text_quote(struct collector_text *t, struct push_str s)
     }
 }
 
+
 void
 collector_text_int(struct collector_text *t, int64_t n)
 {
-    char s[24];
-    int  len;
+    char  s[24];
+    int   len;
 
     len = snprintf(s, sizeof(s), "%" PRId64, n);
     collector_text_add(t, (struct push_str) { s, (size_t) len });
 }
+
 
 void
 collector_text_id(struct collector_text *t, struct push_str log, int64_t seq)
@@ -79,6 +84,7 @@ collector_text_id(struct collector_text *t, struct push_str log, int64_t seq)
     collector_text_lit(t, "@");
     collector_text_int(t, seq);
 }
+
 
 void
 collector_text_free(struct collector_text *t)

@@ -15,6 +15,7 @@ static const struct store_backend *const store_backends[] = {
     NULL
 };
 
+
 int
 store_open(struct store **store, const struct store_conf *conf, char *error,
     size_t size)
@@ -38,11 +39,13 @@ store_open(struct store **store, const struct store_conf *conf, char *error,
     return PUSH_ERROR;
 }
 
+
 void
 store_close(struct store *store)
 {
     store->backend->close(store);
 }
+
 
 const struct store_info *
 store_info(const struct store *store)
@@ -50,11 +53,13 @@ store_info(const struct store *store)
     return &store->info;
 }
 
+
 int
 store_fd(const struct store *store)
 {
     return store->backend->fd(store);
 }
+
 
 void
 store_run(struct store *store)
@@ -62,12 +67,14 @@ store_run(struct store *store)
     store->backend->run(store);
 }
 
+
 void
 store_health(struct store *store, struct store_health *health)
 {
     memset(health, 0, sizeof(*health));
     store->backend->health(store, health);
 }
+
 
 static int
 store_submit(struct store *store, struct store_request *r,
@@ -82,6 +89,7 @@ store_submit(struct store *store, struct store_request *r,
     return store->backend->submit(store, r);
 }
 
+
 int
 store_append(struct store *store, struct store_append *a)
 {
@@ -90,17 +98,20 @@ store_append(struct store *store, struct store_append *a)
     return store_submit(store, &a->r, STORE_APPEND);
 }
 
+
 int
 store_cursors_put(struct store *store, struct store_cursors_put *p)
 {
     return store_submit(store, &p->r, STORE_CURSORS_PUT);
 }
 
+
 int
 store_mark_put(struct store *store, struct store_mark_put *m)
 {
     return store_submit(store, &m->r, STORE_MARK_PUT);
 }
+
 
 int
 store_gc(struct store *store, struct store_gc *g)
@@ -111,6 +122,7 @@ store_gc(struct store *store, struct store_gc *g)
     return store_submit(store, &g->r, STORE_GC);
 }
 
+
 int
 store_read(struct store *store, struct store_read *r)
 {
@@ -120,6 +132,7 @@ store_read(struct store *store, struct store_read *r)
     return store_submit(store, &r->r, STORE_READ);
 }
 
+
 int
 store_tail(struct store *store, struct store_tail *t)
 {
@@ -128,6 +141,7 @@ store_tail(struct store *store, struct store_tail *t)
 
     return store_submit(store, &t->r, STORE_TAIL);
 }
+
 
 int
 store_get(struct store *store, struct store_get *g)
@@ -139,11 +153,13 @@ store_get(struct store *store, struct store_get *g)
     return store_submit(store, &g->r, STORE_GET);
 }
 
+
 int
 store_cursors_get(struct store *store, struct store_cursors_get *g)
 {
     return store_submit(store, &g->r, STORE_CURSORS_GET);
 }
+
 
 void
 store_release(struct store_request *r)

@@ -100,12 +100,13 @@ const struct store_backend store_sqlite = {
     sqlite_health
 };
 
+
 static int
 sqlite_open(struct store **store, const struct store_conf *conf, char *error,
     size_t size)
 {
-    pthread_condattr_t   attr;
-    struct store_sqlite *s;
+    pthread_condattr_t    attr;
+    struct store_sqlite  *s;
 
     s = calloc(1, sizeof(*s));
 
@@ -160,6 +161,7 @@ failed:
     return PUSH_ERROR;
 }
 
+
 static int
 sqlite_start(struct store_sqlite *s, char *error, size_t size)
 {
@@ -201,12 +203,13 @@ sqlite_start(struct store_sqlite *s, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 /* Signals belong to the loop. */
 static int
 sqlite_thread(pthread_t *thread, void *(*run)(void *), void *data)
 {
-    int      rc;
-    sigset_t all, old;
+    int       rc;
+    sigset_t  all, old;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -216,6 +219,7 @@ sqlite_thread(pthread_t *thread, void *(*run)(void *), void *data)
     return rc == 0 ? PUSH_OK : PUSH_ERROR;
 }
 
+
 /*
  * One collector only.  The database itself cannot be used: closing any
  * descriptor of it would drop SQLite's own locks.
@@ -223,7 +227,7 @@ sqlite_thread(pthread_t *thread, void *(*run)(void *), void *data)
 static int
 sqlite_lock_file(struct store_sqlite *s, char *error, size_t size)
 {
-    char *path;
+    char  *path;
 
     if (asprintf(&path, "%s.lock", s->path) == -1) {
         snprintf(error, size, "out of memory");
@@ -249,6 +253,7 @@ sqlite_lock_file(struct store_sqlite *s, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 static void
 sqlite_free(struct store_sqlite *s)
 {
@@ -273,6 +278,7 @@ sqlite_free(struct store_sqlite *s)
     free(s);
 }
 
+
 static void
 sqlite_stop(struct store_sqlite *s)
 {
@@ -283,10 +289,11 @@ sqlite_stop(struct store_sqlite *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+
 static void
 sqlite_close(struct store *store)
 {
-    struct store_sqlite *s;
+    struct store_sqlite  *s;
 
     s = (struct store_sqlite *) store;
 
@@ -297,18 +304,20 @@ sqlite_close(struct store *store)
     sqlite_free(s);
 }
 
+
 static int
 sqlite_fd(const struct store *store)
 {
     return ((const struct store_sqlite *) store)->fd;
 }
 
+
 static void
 sqlite_run(struct store *store)
 {
-    uint64_t              count;
-    struct store_sqlite  *s;
-    struct store_request *r, *next;
+    uint64_t               count;
+    struct store_sqlite   *s;
+    struct store_request  *r, *next;
 
     s = (struct store_sqlite *) store;
 
@@ -326,10 +335,11 @@ sqlite_run(struct store *store)
     }
 }
 
+
 static int
 sqlite_submit(struct store *store, struct store_request *r)
 {
-    struct store_sqlite *s;
+    struct store_sqlite  *s;
 
     s = (struct store_sqlite *) store;
 
@@ -359,11 +369,12 @@ sqlite_submit(struct store *store, struct store_request *r)
     return PUSH_OK;
 }
 
+
 /* Counts it in, if there is room; an empty queue takes any append. */
 static bool
 sqlite_admit_locked(struct store_sqlite *s, struct store_request *r)
 {
-    struct store_append *a;
+    struct store_append  *a;
 
     if (r->call >= STORE_READ) {
         if (s->pending == SQLITE_READS_MAX) {
@@ -397,10 +408,11 @@ sqlite_admit_locked(struct store_sqlite *s, struct store_request *r)
     return true;
 }
 
+
 static size_t
 sqlite_append_bytes(const struct store_append *a)
 {
-    size_t i, bytes;
+    size_t  i, bytes;
 
     bytes = 0;
 
@@ -414,10 +426,11 @@ sqlite_append_bytes(const struct store_append *a)
     return bytes;
 }
 
+
 static void
 sqlite_health(struct store *store, struct store_health *health)
 {
-    struct store_sqlite *s;
+    struct store_sqlite  *s;
 
     s = (struct store_sqlite *) store;
 
@@ -429,6 +442,7 @@ sqlite_health(struct store *store, struct store_health *health)
 
     health->wal_bytes = store_sqlite_writer_wal_bytes(s->writer);
 }
+
 
 static void *
 sqlite_writer(void *data)
@@ -479,6 +493,7 @@ sqlite_writer(void *data)
     }
 }
 
+
 /* Each second: a slice of the GC, or a try whether a fault is over. */
 static void
 sqlite_writer_tick(struct store_sqlite *s)
@@ -512,13 +527,14 @@ sqlite_writer_tick(struct store_sqlite *s)
                  + (more ? SQLITE_TICK_BUSY_MS : SQLITE_TICK_MS);
 }
 
+
 static void
 sqlite_writer_finish(struct store_sqlite *s, struct store_sqlite_group *group,
     uint64_t us)
 {
-    bool                  wake;
-    struct store_append  *a;
-    struct store_request *r, *next;
+    bool                   wake;
+    struct store_append   *a;
+    struct store_request  *r, *next;
 
     pthread_mutex_lock(&s->lock);
 
@@ -564,11 +580,12 @@ sqlite_writer_finish(struct store_sqlite *s, struct store_sqlite_group *group,
     }
 }
 
+
 static void *
 sqlite_reader(void *data)
 {
-    struct store_sqlite  *s;
-    struct store_request *r;
+    struct store_sqlite   *s;
+    struct store_request  *r;
 
     s = data;
 
@@ -609,12 +626,14 @@ sqlite_reader(void *data)
     return NULL;
 }
 
+
 static void
 sqlite_queue_init(struct sqlite_queue *q)
 {
     q->first = NULL;
     q->last = &q->first;
 }
+
 
 static void
 sqlite_queue_add(struct sqlite_queue *q, struct store_request *r)
@@ -623,10 +642,11 @@ sqlite_queue_add(struct sqlite_queue *q, struct store_request *r)
     q->last = &r->next;
 }
 
+
 static int64_t
 sqlite_now_ms(const struct store_sqlite *s)
 {
-    struct timespec ts;
+    struct timespec  ts;
 
     if (s->conf.now_ms) {
         return s->conf.now_ms(s->conf.now_data);
@@ -637,10 +657,11 @@ sqlite_now_ms(const struct store_sqlite *s)
     return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+
 static int64_t
 sqlite_clock_us(void)
 {
-    struct timespec ts;
+    struct timespec  ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
 

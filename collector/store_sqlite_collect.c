@@ -29,12 +29,13 @@ static int collect_list(struct store_sqlite_db *db, int64_t now_s,
 static int collect_numbers(struct store_sqlite_db *db,
     enum store_sqlite_statement which, int64_t first, int64_t second);
 
+
 int
 store_sqlite_collect(struct store_sqlite_db *db, struct store_gc *g,
     int64_t now_s, bool *more, bool *tried)
 {
-    size_t             i, j, count;
-    struct collect_row rows[COLLECT_SLICE], *r;
+    size_t              i, j, count;
+    struct collect_row  rows[COLLECT_SLICE], *r;
 
     *more = false;
 
@@ -104,14 +105,15 @@ store_sqlite_collect(struct store_sqlite_db *db, struct store_gc *g,
     return PUSH_OK;
 }
 
+
 static int
 collect_list(struct store_sqlite_db *db, int64_t now_s,
     struct collect_row *rows, size_t *count)
 {
-    int                 rc;
-    int64_t             until;
-    sqlite3_stmt       *st;
-    struct collect_row *r;
+    int                  rc;
+    int64_t              until;
+    sqlite3_stmt        *st;
+    struct collect_row  *r;
 
     *count = 0;
     st = store_sqlite_db_get(db, STORE_SQLITE_GC_LIST);
@@ -147,11 +149,12 @@ collect_list(struct store_sqlite_db *db, int64_t now_s,
     return PUSH_OK;
 }
 
+
 static int
 collect_numbers(struct store_sqlite_db *db, enum store_sqlite_statement which,
     int64_t first, int64_t second)
 {
-    sqlite3_stmt *st;
+    sqlite3_stmt  *st;
 
     st = store_sqlite_db_get(db, which);
 

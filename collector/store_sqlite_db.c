@@ -72,11 +72,12 @@ static int store_sqlite_db_check(struct store_sqlite_db *db, char *error,
 static int store_sqlite_db_pragma(struct store_sqlite_db *db, const char *sql,
     char *text, size_t size);
 
+
 int
 store_sqlite_db_open(struct store_sqlite_db *db, const char *path, bool create,
     char *error, size_t size)
 {
-    char why[STORE_ERROR_SIZE];
+    char  why[STORE_ERROR_SIZE];
 
     memset(db, 0, sizeof(*db));
     db->path = path;
@@ -117,10 +118,11 @@ failed:
     return PUSH_ERROR;
 }
 
+
 void
 store_sqlite_db_close(struct store_sqlite_db *db)
 {
-    size_t i;
+    size_t  i;
 
     for (i = 0; i < STORE_SQLITE_STATEMENT_COUNT; i++) {
         sqlite3_finalize(db->statements[i]);
@@ -131,11 +133,12 @@ store_sqlite_db_close(struct store_sqlite_db *db)
     db->db = NULL;
 }
 
+
 /* SQLite gives its -wal and -shm the mode of the database. */
 static int
 store_sqlite_db_create_file(const char *path, char *error, size_t size)
 {
-    int fd;
+    int  fd;
 
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
 
@@ -149,10 +152,11 @@ store_sqlite_db_create_file(const char *path, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 static int
 store_sqlite_db_prepare(struct store_sqlite_db *db, char *error, size_t size)
 {
-    char why[STORE_ERROR_SIZE], text[32], version[32], app[32];
+    char  why[STORE_ERROR_SIZE], text[32], version[32], app[32];
 
     if (store_sqlite_db_pragma(db, "PRAGMA user_version", version,
                                sizeof(version)) != PUSH_OK
@@ -251,11 +255,12 @@ failed:
     return PUSH_ERROR;
 }
 
+
 static int
 store_sqlite_db_check(struct store_sqlite_db *db, char *error, size_t size)
 {
-    char        text[STORE_ERROR_SIZE];
-    struct stat st;
+    char         text[STORE_ERROR_SIZE];
+    struct stat  st;
 
     if (stat(db->path, &st) == 0 && st.st_size > STORE_SQLITE_CHECK_MAX) {
         return PUSH_OK;
@@ -278,13 +283,14 @@ store_sqlite_db_check(struct store_sqlite_db *db, char *error, size_t size)
     return PUSH_OK;
 }
 
+
 /* The first column of the first row as text, "" without one. */
 static int
 store_sqlite_db_pragma(struct store_sqlite_db *db, const char *sql, char *text,
     size_t size)
 {
-    int           rc;
-    sqlite3_stmt *st;
+    int            rc;
+    sqlite3_stmt  *st;
 
     if (sqlite3_prepare_v2(db->db, sql, -1, &st, NULL) != SQLITE_OK) {
         return PUSH_ERROR;
@@ -302,11 +308,12 @@ store_sqlite_db_pragma(struct store_sqlite_db *db, const char *sql, char *text,
     return rc == SQLITE_OK ? PUSH_OK : PUSH_ERROR;
 }
 
+
 sqlite3_stmt *
 store_sqlite_db_get(struct store_sqlite_db *db,
     enum store_sqlite_statement which)
 {
-    sqlite3_stmt **st;
+    sqlite3_stmt  **st;
 
     st = &db->statements[which];
 
@@ -325,16 +332,18 @@ store_sqlite_db_get(struct store_sqlite_db *db,
     return *st;
 }
 
+
 void
 store_sqlite_bind(sqlite3_stmt *st, int at, struct push_str s)
 {
     sqlite3_bind_text(st, at, s.len ? s.data : "", (int) s.len, SQLITE_STATIC);
 }
 
+
 int
 store_sqlite_db_run(struct store_sqlite_db *db, sqlite3_stmt *st)
 {
-    int rc;
+    int  rc;
 
     (void) db;
 
@@ -348,16 +357,18 @@ store_sqlite_db_run(struct store_sqlite_db *db, sqlite3_stmt *st)
     return PUSH_ERROR;      /* not reset: sqlite3_errmsg() still tells */
 }
 
+
 int
 store_sqlite_db_do(struct store_sqlite_db *db,
     enum store_sqlite_statement which)
 {
-    sqlite3_stmt *st;
+    sqlite3_stmt  *st;
 
     st = store_sqlite_db_get(db, which);
 
     return st ? store_sqlite_db_run(db, st) : PUSH_ERROR;
 }
+
 
 void
 store_sqlite_db_error(const struct store_sqlite_db *db, char *error,
@@ -400,12 +411,13 @@ store_sqlite_db_error(const struct store_sqlite_db *db, char *error,
     }
 }
 
+
 int
 store_sqlite_meta_get(struct store_sqlite_db *db, const char *name,
     int64_t *value)
 {
-    int           rc;
-    sqlite3_stmt *st;
+    int            rc;
+    sqlite3_stmt  *st;
 
     st = store_sqlite_db_get(db, STORE_SQLITE_META_GET);
 
@@ -428,11 +440,12 @@ store_sqlite_meta_get(struct store_sqlite_db *db, const char *name,
     return PUSH_OK;
 }
 
+
 int
 store_sqlite_meta_put(struct store_sqlite_db *db, const char *name,
     int64_t value)
 {
-    sqlite3_stmt *st;
+    sqlite3_stmt  *st;
 
     st = store_sqlite_db_get(db, STORE_SQLITE_META_PUT);
 
@@ -446,12 +459,13 @@ store_sqlite_meta_put(struct store_sqlite_db *db, const char *name,
     return store_sqlite_db_run(db, st);
 }
 
+
 int
 store_sqlite_log_get(struct store_sqlite_db *db, struct push_str name,
     int64_t *id, int64_t *floor, int64_t *tip)
 {
-    int           rc;
-    sqlite3_stmt *st;
+    int            rc;
+    sqlite3_stmt  *st;
 
     *id = 0;
     *floor = 0;

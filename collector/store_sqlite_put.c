@@ -27,14 +27,15 @@ static int put_new_device(struct store_sqlite_writer *w, int64_t log,
 static int put_log(struct store_sqlite_writer *w, struct push_str name,
     bool add, struct store_sqlite_log **log);
 
+
 int
 store_sqlite_put_message(struct store_sqlite_writer *w, struct store_message *m)
 {
-    int                      tries, rc;
-    bool                     found;
-    int64_t                  collect;
-    sqlite3_stmt            *st;
-    struct store_sqlite_log *log;
+    int                       tries, rc;
+    bool                      found;
+    int64_t                   collect;
+    sqlite3_stmt             *st;
+    struct store_sqlite_log  *log;
 
     m->row = 0;
     m->seq = 0;
@@ -119,12 +120,13 @@ store_sqlite_put_message(struct store_sqlite_writer *w, struct store_message *m)
     return PUSH_OK;
 }
 
+
 static int
 put_same(struct store_sqlite_writer *w, int64_t log,
     struct store_message *m, bool *found)
 {
-    int           rc;
-    sqlite3_stmt *st;
+    int            rc;
+    sqlite3_stmt  *st;
 
     *found = false;
     st = store_sqlite_db_get(&w->db, STORE_SQLITE_KEY_GET);
@@ -164,12 +166,13 @@ put_same(struct store_sqlite_writer *w, int64_t log,
     return PUSH_OK;
 }
 
+
 int
 store_sqlite_put_cursor(struct store_sqlite_writer *w, struct store_cursor *c,
     int64_t now_ms)
 {
-    sqlite3_stmt            *st;
-    struct store_sqlite_log *log;
+    sqlite3_stmt             *st;
+    struct store_sqlite_log  *log;
 
     /* an empty log gets its row with the first cursor */
 
@@ -229,13 +232,14 @@ store_sqlite_put_cursor(struct store_sqlite_writer *w, struct store_cursor *c,
     return put_new_device(w, log->id, c);
 }
 
+
 /* The one that was written longest ago makes room. */
 static int
 put_new_device(struct store_sqlite_writer *w, int64_t log,
     struct store_cursor *c)
 {
-    int64_t       count;
-    sqlite3_stmt *st;
+    int64_t        count;
+    sqlite3_stmt  *st;
 
     st = store_sqlite_db_get(&w->db, STORE_SQLITE_CURSOR_COUNT);
 
@@ -270,6 +274,7 @@ put_new_device(struct store_sqlite_writer *w, int64_t log,
     return store_sqlite_db_run(&w->db, st);
 }
 
+
 /*
  * What is known of the log.  NULL: it is not there and is not to be added.
  * Valid until the next call.
@@ -278,11 +283,11 @@ static int
 put_log(struct store_sqlite_writer *w, struct push_str name, bool add,
     struct store_sqlite_log **log)
 {
-    size_t                   i;
-    int64_t                  id, floor, tip;
-    uint32_t                 hash;
-    sqlite3_stmt            *st;
-    struct store_sqlite_log *l;
+    size_t                    i;
+    int64_t                   id, floor, tip;
+    uint32_t                  hash;
+    sqlite3_stmt             *st;
+    struct store_sqlite_log  *l;
 
     hash = 2166136261u;                                     /* FNV-1a */
 

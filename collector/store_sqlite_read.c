@@ -47,11 +47,12 @@ static bool read_block_add(struct read_block *b, struct push_str *to,
     const void *data, size_t len);
 static void read_block_fix(const struct read_block *b, struct push_str *s);
 
+
 void
 store_sqlite_read(struct store_sqlite_db *db, struct store_request *r,
     int64_t now_ms)
 {
-    int rc;
+    int  rc;
 
     rc = store_sqlite_db_do(db, STORE_SQLITE_BEGIN);
 
@@ -88,6 +89,7 @@ store_sqlite_read(struct store_sqlite_db *db, struct store_request *r,
 
     (void) store_sqlite_db_do(db, STORE_SQLITE_ROLLBACK);
 }
+
 
 static int
 read_page(struct store_sqlite_db *db, struct store_read *r, int64_t now_s)
@@ -139,17 +141,18 @@ read_page(struct store_sqlite_db *db, struct store_read *r, int64_t now_s)
     return PUSH_OK;
 }
 
+
 static int
 read_page_rows(struct store_sqlite_db *db, struct store_read *r, int64_t id,
     int64_t now_s, struct read_block *b)
 {
-    int                rc;
-    bool               gone;
-    size_t             len, bytes, steps;
-    int64_t            seq, expires;
-    sqlite3_stmt      *st;
-    struct push_str    data;
-    struct store_item *item;
+    int                 rc;
+    bool                gone;
+    size_t              len, bytes, steps;
+    int64_t             seq, expires;
+    sqlite3_stmt       *st;
+    struct push_str     data;
+    struct store_item  *item;
 
     st = store_sqlite_db_get(db, STORE_SQLITE_PAGE);
 
@@ -225,12 +228,13 @@ read_page_rows(struct store_sqlite_db *db, struct store_read *r, int64_t id,
     return PUSH_OK;
 }
 
+
 /* A range that is gone, joined to one just before it. */
 static int
 read_page_gone(struct store_read *r, struct read_block *b, int64_t from,
     int64_t to)
 {
-    struct store_item *item;
+    struct store_item  *item;
 
     item = (struct store_item *) b->start + r->count;
 
@@ -254,17 +258,18 @@ read_page_gone(struct store_read *r, struct read_block *b, int64_t from,
     return PUSH_OK;
 }
 
+
 static int
 read_tail(struct store_sqlite_db *db, struct store_tail *t, int64_t now_s)
 {
-    int                rc;
-    bool               gone;
-    size_t             i, len, bytes, steps;
-    int64_t            expires;
-    sqlite3_stmt      *st;
-    struct push_str    log, data;
-    struct read_block  b;
-    struct store_item *item;
+    int                 rc;
+    bool                gone;
+    size_t              i, len, bytes, steps;
+    int64_t             expires;
+    sqlite3_stmt       *st;
+    struct push_str     log, data;
+    struct read_block   b;
+    struct store_item  *item;
 
     t->last = t->after;
     st = store_sqlite_db_get(db, STORE_SQLITE_TAIL);
@@ -349,12 +354,13 @@ read_tail(struct store_sqlite_db *db, struct store_tail *t, int64_t now_s)
     return PUSH_OK;
 }
 
+
 static int
 read_get(struct store_sqlite_db *db, struct store_get *g, int64_t now_s)
 {
-    int           rc;
-    int64_t       id, floor, tip;
-    sqlite3_stmt *st;
+    int            rc;
+    int64_t        id, floor, tip;
+    sqlite3_stmt  *st;
 
     g->state = STORE_NEVER;
     g->ts_ms = 0;
@@ -400,15 +406,16 @@ read_get(struct store_sqlite_db *db, struct store_get *g, int64_t now_s)
     return read_acked(db, g, id);
 }
 
+
 static int
 read_acked(struct store_sqlite_db *db, struct store_get *g, int64_t id)
 {
-    int                  rc;
-    size_t               i, size;
-    sqlite3_stmt        *st;
-    struct push_str      uid, device;
-    struct read_block    b;
-    struct store_device *list;
+    int                   rc;
+    size_t                i, size;
+    sqlite3_stmt         *st;
+    struct push_str       uid, device;
+    struct read_block     b;
+    struct store_device  *list;
 
     st = store_sqlite_db_get(db, STORE_SQLITE_ACKED_LIST);
 
@@ -470,12 +477,13 @@ read_acked(struct store_sqlite_db *db, struct store_get *g, int64_t id)
     return PUSH_OK;
 }
 
+
 static int
 read_cursors(struct store_sqlite_db *db, struct store_cursors_get *g)
 {
-    size_t              i;
-    int64_t             id;
-    struct store_place *p;
+    size_t               i;
+    int64_t              id;
+    struct store_place  *p;
 
     for (i = 0; i < g->count; i++) {
         p = &g->places[i];
@@ -494,13 +502,14 @@ read_cursors(struct store_sqlite_db *db, struct store_cursors_get *g)
     return PUSH_OK;
 }
 
+
 /* -1: no row. */
 static int
 read_number(struct store_sqlite_db *db, enum store_sqlite_statement which,
     int64_t log, const struct store_place *p, int64_t *value)
 {
-    int           rc;
-    sqlite3_stmt *st;
+    int            rc;
+    sqlite3_stmt  *st;
 
     *value = -1;
     st = store_sqlite_db_get(db, which);
@@ -532,6 +541,7 @@ read_number(struct store_sqlite_db *db, enum store_sqlite_statement which,
     return PUSH_OK;
 }
 
+
 static bool
 read_block_grow(struct read_block *b, size_t need)
 {
@@ -555,6 +565,7 @@ read_block_grow(struct read_block *b, size_t need)
     return true;
 }
 
+
 static bool
 read_block_add(struct read_block *b, struct push_str *to, const void *data,
     size_t len)
@@ -573,6 +584,7 @@ read_block_add(struct read_block *b, struct push_str *to, const void *data,
 
     return true;
 }
+
 
 static void
 read_block_fix(const struct read_block *b, struct push_str *s)

@@ -44,12 +44,13 @@ static void room_take(struct writer_room *room, size_t messages, size_t bytes);
 static void writer_collect_all(struct store_sqlite_writer *w,
     struct store_gc *g, int64_t now_ms, struct store_sqlite_group *group);
 
+
 struct store_sqlite_writer *
 store_sqlite_writer_create(const char *path, struct store_info *info,
     char *error, size_t size)
 {
-    char                        why[STORE_ERROR_SIZE];
-    struct store_sqlite_writer *w;
+    char                         why[STORE_ERROR_SIZE];
+    struct store_sqlite_writer  *w;
 
     w = calloc(1, sizeof(*w));
 
@@ -86,6 +87,7 @@ failed:
     return NULL;
 }
 
+
 void
 store_sqlite_writer_destroy(struct store_sqlite_writer *w)
 {
@@ -95,12 +97,13 @@ store_sqlite_writer_destroy(struct store_sqlite_writer *w)
     free(w);
 }
 
+
 /* The epoch, made at the first open; the mark; the last row. */
 static int
 writer_start(struct store_sqlite_writer *w, struct store_info *info)
 {
-    int64_t       epoch;
-    sqlite3_stmt *st;
+    int64_t        epoch;
+    sqlite3_stmt  *st;
 
     epoch = 0;
 
@@ -142,6 +145,7 @@ writer_start(struct store_sqlite_writer *w, struct store_info *info)
 
     return PUSH_OK;
 }
+
 
 void
 store_sqlite_writer_group(struct store_sqlite_writer *w,
@@ -240,12 +244,13 @@ commit:
     }
 }
 
+
 /* As many messages as there is room for, at least one. */
 static int
 writer_append(struct store_sqlite_writer *w, struct store_append *a,
     struct writer_room *room)
 {
-    struct store_message *m;
+    struct store_message  *m;
 
     while (a->committed < a->count && room->messages) {
         m = &a->messages[a->committed];
@@ -261,11 +266,12 @@ writer_append(struct store_sqlite_writer *w, struct store_append *a,
     return PUSH_OK;
 }
 
+
 static int
 writer_cursors(struct store_sqlite_writer *w, struct store_cursors_put *p,
     int64_t now_ms, struct writer_room *room)
 {
-    size_t i;
+    size_t  i;
 
     room_take(room, p->count, 0);
 
@@ -277,6 +283,7 @@ writer_cursors(struct store_sqlite_writer *w, struct store_cursors_put *p,
 
     return PUSH_OK;
 }
+
 
 static int
 writer_mark(struct store_sqlite_writer *w, struct store_mark_put *m)
@@ -290,14 +297,15 @@ writer_mark(struct store_sqlite_writer *w, struct store_mark_put *m)
     return store_sqlite_meta_put(&w->db, "mark", m->row);
 }
 
+
 /* from: messages before it were committed by an earlier transaction. */
 static void
 writer_fail(struct store_request *r, size_t from, bool unknown,
     const char *error)
 {
-    size_t                i;
-    struct store_append  *a;
-    struct store_message *m;
+    size_t                 i;
+    struct store_append   *a;
+    struct store_message  *m;
 
     r->result = STORE_UNAVAILABLE;
     snprintf(r->error, sizeof(r->error), "%s", error);
@@ -317,6 +325,7 @@ writer_fail(struct store_request *r, size_t from, bool unknown,
                                                  : STORE_REFUSED;
     }
 }
+
 
 static void
 writer_count(struct store_request *r, struct store_sqlite_group *group)
@@ -354,6 +363,7 @@ writer_count(struct store_request *r, struct store_sqlite_group *group)
     }
 }
 
+
 static void
 room_take(struct writer_room *room, size_t messages, size_t bytes)
 {
@@ -365,11 +375,12 @@ room_take(struct writer_room *room, size_t messages, size_t bytes)
     }
 }
 
+
 static void
 writer_collect_all(struct store_sqlite_writer *w, struct store_gc *g,
     int64_t now_ms, struct store_sqlite_group *group)
 {
-    bool more;
+    bool  more;
 
     do {
         store_sqlite_writer_collect(w, g, now_ms, group, &more);
@@ -381,11 +392,12 @@ writer_collect_all(struct store_sqlite_writer *w, struct store_gc *g,
     }
 }
 
+
 void
 store_sqlite_writer_collect(struct store_sqlite_writer *w, struct store_gc *g,
     int64_t now_ms, struct store_sqlite_group *group, bool *more)
 {
-    int64_t before;
+    int64_t  before;
 
     before = g->stubbed + g->deleted;
 
@@ -401,6 +413,7 @@ store_sqlite_writer_collect(struct store_sqlite_writer *w, struct store_gc *g,
     store_sqlite_db_error(&w->db, group->error, sizeof(group->error));
     (void) store_sqlite_db_do(&w->db, STORE_SQLITE_ROLLBACK);
 }
+
 
 void
 store_sqlite_writer_probe(struct store_sqlite_writer *w,
@@ -422,10 +435,11 @@ store_sqlite_writer_probe(struct store_sqlite_writer *w,
     }
 }
 
+
 uint64_t
 store_sqlite_writer_wal_bytes(const struct store_sqlite_writer *w)
 {
-    struct stat st;
+    struct stat  st;
 
     return stat(w->wal, &st) == 0 ? (uint64_t) st.st_size : 0;
 }

@@ -28,31 +28,35 @@ struct store_world {
     int64_t            now_ms;      /* the store's clock */
 };
 
+
 static inline struct push_str
 world_str(const char *s)
 {
     return (struct push_str) { s, strlen(s) };
 }
 
+
 static inline int64_t
 world_now_ms(void *data)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = data;
 
     return __atomic_load_n(&w->now_ms, __ATOMIC_RELAXED);
 }
 
+
 static inline void
 world_open(struct store_world *w)
 {
-    char error[512];
+    char  error[512];
 
     if (store_open(&w->store, &w->conf, error, sizeof(error)) != PUSH_OK) {
         fail_msg("%s", error);
     }
 }
+
 
 static inline void
 world_close(struct store_world *w)
@@ -60,6 +64,7 @@ world_close(struct store_world *w)
     store_close(w->store);
     w->store = NULL;
 }
+
 
 /* scheme: "sqlite:" */
 static inline void
@@ -80,12 +85,13 @@ world_create(struct store_world *w, const char *scheme)
     world_open(w);
 }
 
+
 static inline void
 world_destroy(struct store_world *w)
 {
-    DIR           *dir;
-    char           path[512];
-    struct dirent *e;
+    DIR            *dir;
+    char            path[512];
+    struct dirent  *e;
 
     if (w->store) {
         world_close(w);
@@ -105,12 +111,13 @@ world_destroy(struct store_world *w)
     assert_int_equal(rmdir(w->dir), 0);
 }
 
+
 /* Strings are borrowed; the hash is of data's length and ends only. */
 static inline struct store_message
 world_message(const struct store_world *w, const char *log, const char *key,
     const char *data)
 {
-    struct store_message m;
+    struct store_message  m;
 
     memset(&m, 0, sizeof(m));
     m.log = world_str(log);
@@ -124,17 +131,19 @@ world_message(const struct store_world *w, const char *log, const char *key,
     return m;
 }
 
+
 static inline void
 world_done(struct store_request *r)
 {
     --*(size_t *) r->data;
 }
 
+
 /* Counts *pending up now, and down when the request is done. */
 static inline struct store_request
 world_request(size_t *pending)
 {
-    struct store_request r;
+    struct store_request  r;
 
     memset(&r, 0, sizeof(r));
     r.done = world_done;
@@ -144,10 +153,11 @@ world_request(size_t *pending)
     return r;
 }
 
+
 static inline void
 world_wait(struct store_world *w, size_t *pending)
 {
-    struct pollfd p;
+    struct pollfd  p;
 
     while (*pending) {
         p.fd = store_fd(w->store);
@@ -157,11 +167,12 @@ world_wait(struct store_world *w, size_t *pending)
     }
 }
 
+
 static inline void
 world_append_all(struct store_world *w, struct store_append *a,
     struct store_message *messages, size_t count)
 {
-    size_t pending;
+    size_t  pending;
 
     pending = 0;
     memset(a, 0, sizeof(*a));
@@ -172,22 +183,24 @@ world_append_all(struct store_world *w, struct store_append *a,
     world_wait(w, &pending);
 }
 
+
 /* Appends one; *m has the outcome. */
 static inline enum store_outcome
 world_append(struct store_world *w, struct store_message *m)
 {
-    struct store_append a;
+    struct store_append  a;
 
     world_append_all(w, &a, m, 1);
 
     return m->outcome;
 }
 
+
 /* Stores one without key for good; its seq. */
 static inline int64_t
 world_store(struct store_world *w, const char *log, const char *data)
 {
-    struct store_message m;
+    struct store_message  m;
 
     m = world_message(w, log, "", data);
     assert_int_equal(world_append(w, &m), STORE_STORED);
@@ -195,11 +208,12 @@ world_store(struct store_world *w, const char *log, const char *data)
     return m.seq;
 }
 
+
 static inline void
 world_read(struct store_world *w, struct store_read *r, const char *log,
     int64_t after, size_t max, size_t max_bytes)
 {
-    size_t pending;
+    size_t  pending;
 
     pending = 0;
     memset(r, 0, sizeof(*r));
@@ -213,11 +227,12 @@ world_read(struct store_world *w, struct store_read *r, const char *log,
     assert_int_equal(r->r.result, STORE_OK);
 }
 
+
 static inline void
 world_tail(struct store_world *w, struct store_tail *t, int64_t after,
     int64_t until, size_t max, size_t max_bytes)
 {
-    size_t pending;
+    size_t  pending;
 
     pending = 0;
     memset(t, 0, sizeof(*t));
@@ -231,11 +246,12 @@ world_tail(struct store_world *w, struct store_tail *t, int64_t after,
     assert_int_equal(t->r.result, STORE_OK);
 }
 
+
 static inline void
 world_get(struct store_world *w, struct store_get *g, const char *log,
     int64_t seq)
 {
-    size_t pending;
+    size_t  pending;
 
     pending = 0;
     memset(g, 0, sizeof(*g));
@@ -247,14 +263,15 @@ world_get(struct store_world *w, struct store_get *g, const char *log,
     assert_int_equal(g->r.result, STORE_OK);
 }
 
+
 /* True: above the tip. */
 static inline bool
 world_cursor(struct store_world *w, const char *log, const char *uid,
     const char *device, int64_t seq, bool start)
 {
-    size_t                   pending;
-    struct store_cursor      c;
-    struct store_cursors_put p;
+    size_t                    pending;
+    struct store_cursor       c;
+    struct store_cursors_put  p;
 
     pending = 0;
     memset(&c, 0, sizeof(c));
@@ -274,13 +291,14 @@ world_cursor(struct store_world *w, const char *log, const char *uid,
     return c.above;
 }
 
+
 static inline struct store_place
 world_place(struct store_world *w, const char *log, const char *uid,
     const char *device)
 {
-    size_t                   pending;
-    struct store_place       p;
-    struct store_cursors_get g;
+    size_t                    pending;
+    struct store_place        p;
+    struct store_cursors_get  g;
 
     pending = 0;
     memset(&p, 0, sizeof(p));
@@ -298,11 +316,12 @@ world_place(struct store_world *w, const char *log, const char *uid,
     return p;
 }
 
+
 static inline void
 world_mark(struct store_world *w, int64_t row)
 {
-    size_t                pending;
-    struct store_mark_put m;
+    size_t                 pending;
+    struct store_mark_put  m;
 
     pending = 0;
     memset(&m, 0, sizeof(m));
@@ -313,11 +332,12 @@ world_mark(struct store_world *w, int64_t row)
     assert_int_equal(m.r.result, STORE_OK);
 }
 
+
 static inline struct store_gc
 world_gc(struct store_world *w)
 {
-    size_t          pending;
-    struct store_gc g;
+    size_t           pending;
+    struct store_gc  g;
 
     pending = 0;
     memset(&g, 0, sizeof(g));
@@ -328,5 +348,60 @@ world_gc(struct store_world *w)
 
     return g;
 }
+
+
+/*
+ * The contract's tests: one more backend is one row, and every case of every
+ * test_store*.c runs on it.
+ */
+struct world_backend {
+    const char *scheme;
+    bool        rows;           /* has an order of commits */
+};
+
+static const struct world_backend world_backends[] = {
+    { "sqlite:", true },
+};
+
+#define WORLD_BACKENDS  (sizeof(world_backends) / sizeof(world_backends[0]))
+
+struct world {
+    struct store_world           s;
+    const struct world_backend  *backend;
+};
+
+
+static inline int
+world_setup(void **state)
+{
+    struct world  *w;
+
+    w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->backend = *state;
+    world_create(&w->s, w->backend->scheme);
+    *state = w;
+
+    return 0;
+}
+
+
+static inline int
+world_teardown(void **state)
+{
+    struct world  *w;
+
+    w = *state;
+    world_destroy(&w->s);
+    free(w);
+
+    return 0;
+}
+
+
+/* For main(): CASES(X) has one X(name) a case. */
+#define WORLD_CASE(name)                                                      \
+    cmocka_unit_test_prestate_setup_teardown(name, world_setup,               \
+                                             world_teardown, backend),
 
 #endif

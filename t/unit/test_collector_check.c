@@ -11,11 +11,13 @@
 #include <string.h>
 #include <cmocka.h>
 
+
 static struct push_str
 str(const char *s)
 {
     return (struct push_str) { s, strlen(s) };
 }
+
 
 struct good {
     const char *body;
@@ -85,6 +87,7 @@ test_a_good_publish_is_taken_apart(void **state)
     }
 }
 
+
 #define TO    "\"to\":{\"user\":\"u\"}"
 #define DATA  "\"data\":1"
 
@@ -105,7 +108,8 @@ static const struct {
     { "{" TO "," DATA ",\"colour\":1}", "unknown member \"colour\"" },
     { "{" TO "," DATA ",\"\xc3\xa4\":1}", "unknown member \"??\"" },
     { "{" TO "," DATA ",\"" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-      "\":1}", "unknown member \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\"" },
+      "\":1}",
+      "unknown member \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\"" },
     { "{" TO "," DATA "," DATA "}", "\"data\" comes twice" },
     { "{" TO "," DATA ",\"d\\u0061ta\":2}", "comes twice" },
     { "{\"to\":1," DATA "}", "\"to\" must be an object" },
@@ -174,6 +178,7 @@ test_a_bad_publish_is_told_where(void **state)
     }
 }
 
+
 /* {"to":{"user":"u"},"data":<open x depth><close x depth>} */
 static int
 check_depth(int depth)
@@ -198,6 +203,7 @@ check_depth(int depth)
     return collector_check_publish(str(body), &c, &e);
 }
 
+
 static void
 test_data_has_at_most_32_levels(void **state)
 {
@@ -206,6 +212,7 @@ test_data_has_at_most_32_levels(void **state)
     assert_int_equal(check_depth(PUSH_DEPTH_MAX), PUSH_OK);
     assert_int_equal(check_depth(PUSH_DEPTH_MAX + 1), PUSH_ERROR);
 }
+
 
 static void
 test_data_has_at_most_256_kb(void **state)
@@ -245,6 +252,7 @@ test_data_has_at_most_256_kb(void **state)
     free(body);
 }
 
+
 static void
 test_users_are_1_to_1000(void **state)
 {
@@ -283,6 +291,7 @@ test_users_are_1_to_1000(void **state)
     free(body);
 }
 
+
 static void
 test_a_batch_is_read_line_by_line(void **state)
 {
@@ -308,6 +317,7 @@ test_a_batch_is_read_line_by_line(void **state)
     assert_false(collector_check_line(body, &pos, &line, &number));
     assert_false(collector_check_line(body, &pos, &line, &number));
 }
+
 
 static void
 test_a_message_id_is_log_and_seq(void **state)
@@ -343,6 +353,7 @@ test_a_message_id_is_log_and_seq(void **state)
     }
 }
 
+
 static void
 test_a_page_has_bounds(void **state)
 {
@@ -375,6 +386,7 @@ test_a_page_has_bounds(void **state)
     assert_int_equal(collector_check_uid(PUSH_STR("u42"), &e), PUSH_OK);
     assert_int_equal(collector_check_uid(PUSH_STR("u 42"), &e), PUSH_ERROR);
 }
+
 
 int
 main(void)

@@ -1,7 +1,5 @@
 /*
- * test_store: the contract of store.h, the same cases on every backend
- *
- * One more backend is one row in `backends`.
+ * test_store: the contract of store.h on every backend: append, keys, pages
  */
 
 #include <setjmp.h>
@@ -12,56 +10,15 @@
 
 #include "store_world.h"
 
-struct backend {
-    const char *scheme;
-    bool        rows;           /* has an order of commits */
-};
-
-static const struct backend backends[] = {
-    { "sqlite:", true },
-};
-
-#define BACKENDS  (sizeof(backends) / sizeof(backends[0]))
-
-struct world {
-    struct store_world    s;
-    const struct backend *backend;
-};
-
-static int
-setup(void **state)
-{
-    struct world *w;
-
-    w = calloc(1, sizeof(*w));
-    assert_non_null(w);
-    w->backend = *state;
-    world_create(&w->s, w->backend->scheme);
-    *state = w;
-
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w;
-
-    w = *state;
-    world_destroy(&w->s);
-    free(w);
-
-    return 0;
-}
 
 static void
 test_seq_is_dense_from_1_in_each_log(void **state)
 {
-    size_t               i;
-    int64_t              row;
-    struct world        *w;
-    struct store_append  a;
-    struct store_message m[6];
+    size_t                i;
+    int64_t               row;
+    struct world         *w;
+    struct store_append   a;
+    struct store_message  m[6];
 
     w = *state;
 
@@ -88,12 +45,13 @@ test_seq_is_dense_from_1_in_each_log(void **state)
     assert_int_equal(world_store(&w->s, "all", "2"), 1);
 }
 
+
 static void
 test_seq_and_epoch_go_on_after_a_restart(void **state)
 {
-    char          epoch[PUSH_EPOCH_MAX + 1];
-    uint64_t      value;
-    struct world *w;
+    char           epoch[PUSH_EPOCH_MAX + 1];
+    uint64_t       value;
+    struct world  *w;
 
     w = *state;
 
@@ -108,13 +66,14 @@ test_seq_and_epoch_go_on_after_a_restart(void **state)
     assert_int_equal(world_store(&w->s, "user:a", "2"), 2);
 }
 
+
 static void
 test_the_same_key_and_data_is_stored_once(void **state)
 {
-    int64_t              ts;
-    struct world        *w;
-    struct store_append  a;
-    struct store_message m, n[3];
+    int64_t               ts;
+    struct world         *w;
+    struct store_append   a;
+    struct store_message  m, n[3];
 
     w = *state;
 
@@ -151,12 +110,13 @@ test_the_same_key_and_data_is_stored_once(void **state)
     assert_int_equal(m.seq, 1);
 }
 
+
 static void
 test_the_same_key_with_other_data_is_a_conflict(void **state)
 {
-    struct world        *w;
-    struct store_append  a;
-    struct store_message m;
+    struct world         *w;
+    struct store_append   a;
+    struct store_message  m;
 
     w = *state;
 
@@ -176,13 +136,14 @@ test_the_same_key_with_other_data_is_a_conflict(void **state)
     assert_int_equal(world_store(&w->s, "user:a", "3"), 2);
 }
 
+
 static void
 test_appends_that_wait_keep_their_order(void **state)
 {
-    size_t                i, pending;
-    struct world         *w;
-    struct store_append  *a;
-    struct store_message *m;
+    size_t                 i, pending;
+    struct world          *w;
+    struct store_append   *a;
+    struct store_message  *m;
 
     w = *state;
     pending = 0;
@@ -208,15 +169,16 @@ test_appends_that_wait_keep_their_order(void **state)
     free(m);
 }
 
+
 static void
 test_an_append_larger_than_a_transaction_is_stored_whole(void **state)
 {
-    char                 *big;
-    size_t                i;
-    struct world         *w;
-    struct store_read     r;
-    struct store_append   a;
-    struct store_message *m;
+    char                  *big;
+    size_t                 i;
+    struct world          *w;
+    struct store_read      r;
+    struct store_append    a;
+    struct store_message  *m;
 
     w = *state;
     m = calloc(STORE_APPEND_MAX, sizeof(*m));
@@ -258,13 +220,14 @@ test_an_append_larger_than_a_transaction_is_stored_whole(void **state)
     free(m);
 }
 
+
 static void
 test_a_full_queue_declines_and_takes_again(void **state)
 {
-    size_t                i, tries, pending, declined;
-    struct world         *w;
-    struct store_append   a, b;
-    struct store_message *m, one;
+    size_t                 i, tries, pending, declined;
+    struct world          *w;
+    struct store_append    a, b;
+    struct store_message  *m, one;
 
     w = *state;
     world_close(&w->s);
@@ -307,14 +270,15 @@ test_a_full_queue_declines_and_takes_again(void **state)
     free(m);
 }
 
+
 static void
 test_close_carries_out_what_waits(void **state)
 {
-    size_t                i, pending;
-    struct world         *w;
-    struct store_read     r;
-    struct store_append  *a;
-    struct store_message *m;
+    size_t                 i, pending;
+    struct world          *w;
+    struct store_read      r;
+    struct store_append   *a;
+    struct store_message  *m;
 
     w = *state;
     pending = 0;
@@ -346,6 +310,7 @@ test_close_carries_out_what_waits(void **state)
     free(m);
 }
 
+
 static void
 test_a_page_has_the_bytes_that_came(void **state)
 {
@@ -370,6 +335,7 @@ test_a_page_has_the_bytes_that_came(void **state)
     assert_true(push_str_eq(r.items[1].data, PUSH_STR("\"\xc3\xa4\"")));
     store_release(&r.r);
 }
+
 
 static void
 test_a_page_ends_at_its_limits(void **state)
@@ -429,490 +395,6 @@ test_a_page_ends_at_its_limits(void **state)
     store_release(&r.r);
 }
 
-/* Appends "1" that lives ttl seconds, 0: for ever. */
-static struct store_message
-store_ttl(struct world *w, const char *log, const char *key, int64_t ttl)
-{
-    struct store_message m;
-
-    m = world_message(&w->s, log, key, "1");
-    m.expires = ttl ? w->s.now_ms / 1000 + ttl : 0;
-    assert_int_equal(world_append(&w->s, &m), STORE_STORED);
-
-    return m;
-}
-
-static void
-test_what_is_expired_is_told_as_a_range(void **state)
-{
-    struct world      *w;
-    struct store_read  r;
-
-    w = *state;
-
-    store_ttl(w, "user:a", "", 10);     /* 1 */
-    store_ttl(w, "user:a", "", 5);
-    store_ttl(w, "user:a", "", 0);      /* 3 */
-    store_ttl(w, "user:a", "", 10);
-    store_ttl(w, "user:a", "", 0);      /* 5 */
-    store_ttl(w, "user:a", "", 5);
-    store_ttl(w, "user:a", "", 5);      /* 7 */
-
-    w->s.now_ms += 9999;
-
-    world_read(&w->s, &r, "user:a", 0, 10, 1000);
-    assert_int_equal(r.count, 6);
-    assert_null(r.items[0].why);
-    assert_int_equal(r.items[0].expires, w->s.now_ms / 1000 + 1);
-    assert_string_equal(r.items[1].why, "expired");
-    assert_int_equal(r.items[1].seq, 2);
-    assert_int_equal(r.items[1].to, 2);
-    store_release(&r.r);
-
-    w->s.now_ms += 1;
-
-    world_read(&w->s, &r, "user:a", 0, 10, 1000);
-    assert_int_equal(r.count, 5);
-    assert_string_equal(r.items[0].why, "expired");
-    assert_int_equal(r.items[0].seq, 1);
-    assert_int_equal(r.items[0].to, 2);
-    assert_int_equal(r.items[1].seq, 3);
-    assert_int_equal(r.items[2].seq, 4);
-    assert_int_equal(r.items[2].to, 4);
-    assert_int_equal(r.items[3].seq, 5);
-    assert_int_equal(r.items[4].seq, 6);
-    assert_int_equal(r.items[4].to, 7);
-    assert_int_equal(r.last, 7);
-    assert_int_equal(r.floor, 0);
-    store_release(&r.r);
-
-    world_read(&w->s, &r, "user:a", 3, 1, 1000);
-    assert_int_equal(r.count, 1);
-    assert_int_equal(r.items[0].seq, 4);
-    assert_int_equal(r.last, 4);
-    store_release(&r.r);
-}
-
-static void
-test_the_gc_keeps_keys_and_numbers(void **state)
-{
-    struct world         *w;
-    struct store_gc       g;
-    struct store_get      get;
-    struct store_read     r;
-    struct store_message  m, first;
-
-    w = *state;
-
-    first = store_ttl(w, "user:a", "k", 10);
-    store_ttl(w, "user:a", "", 10);
-    store_ttl(w, "user:a", "", 0);
-    store_ttl(w, "user:a", "", 10);
-    store_ttl(w, "user:b", "", 10);
-
-    /* nothing younger than an hour */
-
-    w->s.now_ms += (STORE_YOUNG_S - 1) * 1000;
-    g = world_gc(&w->s);
-    assert_int_equal(g.stubbed + g.deleted, 0);
-
-    w->s.now_ms += 1000;
-    g = world_gc(&w->s);
-    assert_int_equal(g.stubbed, 1);
-    assert_int_equal(g.deleted, 3);
-
-    world_read(&w->s, &r, "user:a", 0, 10, 1000);
-    assert_int_equal(r.floor, 2);
-    assert_int_equal(r.tip, 4);
-    assert_int_equal(r.count, 3);
-    assert_string_equal(r.items[0].why, "expired");
-    assert_int_equal(r.items[0].to, 2);
-    assert_int_equal(r.items[1].seq, 3);
-    assert_string_equal(r.items[2].why, "expired");
-    assert_int_equal(r.items[2].seq, 4);
-    store_release(&r.r);
-
-    world_read(&w->s, &r, "user:a", STORE_AFTER_FLOOR, 10, 1000);
-    assert_int_equal(r.after, 2);
-    assert_int_equal(r.items[0].seq, 3);
-    store_release(&r.r);
-
-    world_read(&w->s, &r, "user:b", 0, 10, 1000);
-    assert_int_equal(r.floor, 1);
-    assert_int_equal(r.tip, 1);
-    store_release(&r.r);
-
-    world_get(&w->s, &get, "user:a", 4);
-    assert_int_equal(get.state, STORE_EXPIRED);
-    store_release(&get.r);
-
-    world_close(&w->s);
-    world_open(&w->s);
-
-    /* a number is given once (R5), a key is remembered a day */
-
-    assert_int_equal(world_store(&w->s, "user:b", "2"), 2);
-    assert_int_equal(world_store(&w->s, "user:a", "5"), 5);
-
-    m = world_message(&w->s, "user:a", "k", "1");
-    assert_int_equal(world_append(&w->s, &m), STORE_DUPLICATE);
-    assert_int_equal(m.seq, 1);
-    assert_int_equal(m.ts_ms, first.ts_ms);
-    m = world_message(&w->s, "user:a", "k", "other");
-    assert_int_equal(world_append(&w->s, &m), STORE_CONFLICT);
-
-    w->s.now_ms = WORLD_NOW_MS + STORE_KEY_S * 1000 - 1000;
-    g = world_gc(&w->s);
-    assert_int_equal(g.stubbed + g.deleted, 0);
-
-    w->s.now_ms += 1000;
-    g = world_gc(&w->s);
-    assert_int_equal(g.deleted, 1);
-
-    m = world_message(&w->s, "user:a", "k", "other");
-    assert_int_equal(world_append(&w->s, &m), STORE_STORED);
-    assert_int_equal(m.seq, 6);
-}
-
-static void
-test_the_gc_takes_many_rows_in_slices(void **state)
-{
-    size_t                i;
-    struct world         *w;
-    struct store_gc       g;
-    struct store_read     r;
-    struct store_append   a;
-    struct store_message *m;
-
-    w = *state;
-    m = calloc(STORE_APPEND_MAX, sizeof(*m));
-
-    for (i = 0; i < STORE_APPEND_MAX; i++) {
-        m[i] = world_message(&w->s, "user:a", "", "1");
-        m[i].expires = w->s.now_ms / 1000 + 1;
-    }
-
-    world_append_all(&w->s, &a, m, STORE_APPEND_MAX);
-    free(m);
-
-    w->s.now_ms += (STORE_YOUNG_S + 1) * 1000;
-    g = world_gc(&w->s);
-    assert_int_equal(g.deleted, STORE_APPEND_MAX);
-
-    world_read(&w->s, &r, "user:a", 0, 10, 1000);
-    assert_int_equal(r.floor, STORE_APPEND_MAX);
-    assert_int_equal(r.tip, STORE_APPEND_MAX);
-    assert_int_equal(r.count, 1);
-    assert_int_equal(r.items[0].to, STORE_APPEND_MAX);
-    store_release(&r.r);
-
-    world_close(&w->s);
-    world_open(&w->s);
-    assert_int_equal(world_store(&w->s, "user:a", "1"), STORE_APPEND_MAX + 1);
-}
-
-static void
-test_a_cursor_keeps_the_maximum(void **state)
-{
-    int                 i;
-    struct world       *w;
-    struct store_place  p;
-
-    w = *state;
-
-    for (i = 0; i < 5; i++) {
-        world_store(&w->s, "user:a", "1");
-    }
-
-    p = world_place(&w->s, "user:a", "a", "d1");
-    assert_int_equal(p.cursor, -1);
-    assert_int_equal(p.acked, -1);
-    assert_int_equal(p.tip, 5);
-
-    assert_false(world_cursor(&w->s, "user:a", "a", "d1", 3, false));
-    assert_false(world_cursor(&w->s, "user:a", "a", "d1", 2, false));
-    p = world_place(&w->s, "user:a", "a", "d1");
-    assert_int_equal(p.cursor, 3);
-    assert_int_equal(p.acked, 3);
-
-    p = world_place(&w->s, "user:a", "a", "d2");
-    assert_int_equal(p.cursor, -1);
-    assert_int_equal(p.acked, 3);
-
-    /* above the tip: another history */
-
-    assert_true(world_cursor(&w->s, "user:a", "a", "d1", 6, false));
-    assert_true(world_cursor(&w->s, "user:nobody", "nobody", "d1", 1, true));
-    p = world_place(&w->s, "user:a", "a", "d1");
-    assert_int_equal(p.cursor, 3);
-
-    world_close(&w->s);
-    world_open(&w->s);
-    p = world_place(&w->s, "user:a", "a", "d1");
-    assert_int_equal(p.cursor, 3);
-}
-
-static void
-test_where_a_device_starts_is_no_ack(void **state)
-{
-    int                 i;
-    struct world       *w;
-    struct store_get    g;
-    struct store_place  p;
-
-    w = *state;
-
-    for (i = 0; i < 5; i++) {
-        world_store(&w->s, "all", "1");
-    }
-
-    /* an empty log can be started in too */
-
-    assert_false(world_cursor(&w->s, "user:a", "a", "d1", 0, true));
-    p = world_place(&w->s, "user:a", "a", "d1");
-    assert_int_equal(p.cursor, 0);
-    assert_int_equal(p.acked, -1);
-
-    assert_false(world_cursor(&w->s, "all", "a", "d1", 3, true));
-    p = world_place(&w->s, "all", "a", "d1");
-    assert_int_equal(p.cursor, 3);
-    assert_int_equal(p.acked, -1);
-
-    /* only the first start counts */
-
-    assert_false(world_cursor(&w->s, "all", "a", "d1", 5, true));
-    p = world_place(&w->s, "all", "a", "d1");
-    assert_int_equal(p.cursor, 3);
-
-    world_get(&w->s, &g, "all", 2);
-    assert_int_equal(g.state, STORE_THERE);
-    assert_int_equal(g.acked_count, 0);
-    store_release(&g.r);
-
-    assert_false(world_cursor(&w->s, "all", "a", "d1", 4, false));
-    p = world_place(&w->s, "all", "a", "d1");
-    assert_int_equal(p.cursor, 4);
-    assert_int_equal(p.acked, 4);
-
-    /* another user's device of the same name is another device */
-
-    assert_false(world_cursor(&w->s, "all", "b", "d1", 5, false));
-    p = world_place(&w->s, "all", "a", "d1");
-    assert_int_equal(p.acked, 4);
-
-    world_get(&w->s, &g, "all", 4);
-    assert_int_equal(g.acked_count, 2);
-    assert_int_equal(g.acked_listed, 2);
-    assert_true(push_str_eq(g.acked[0].uid, PUSH_STR("a")));
-    assert_true(push_str_eq(g.acked[0].device, PUSH_STR("d1")));
-    store_release(&g.r);
-
-    world_get(&w->s, &g, "all", 2);         /* before a's device started */
-    assert_int_equal(g.acked_count, 1);
-    assert_true(push_str_eq(g.acked[0].uid, PUSH_STR("b")));
-    store_release(&g.r);
-}
-
-static void
-test_a_user_has_at_most_32_devices_in_a_log(void **state)
-{
-    int           i;
-    char          device[16];
-    struct world *w;
-
-    w = *state;
-    world_store(&w->s, "all", "1");
-
-    for (i = 0; i < STORE_DEVICES_MAX; i++) {
-        snprintf(device, sizeof(device), "d%d", i);
-        world_cursor(&w->s, "all", "a", device, 1, false);
-        w->s.now_ms++;
-    }
-
-    world_cursor(&w->s, "all", "b", "d0", 1, false);
-    world_cursor(&w->s, "all", "a", "new", 1, true);
-
-    assert_int_equal(world_place(&w->s, "all", "a", "new").cursor, 1);
-    assert_int_equal(world_place(&w->s, "all", "a", "d0").cursor, -1);
-    assert_int_equal(world_place(&w->s, "all", "a", "d1").cursor, 1);
-    assert_int_equal(world_place(&w->s, "all", "b", "d0").cursor, 1);
-}
-
-static void
-test_many_cursors_go_in_one_commit(void **state)
-{
-    char                     uid[STORE_CURSORS_MAX][16];
-    size_t                   i, pending;
-    struct world            *w;
-    struct store_place      *p;
-    struct store_cursor     *c;
-    struct store_cursors_get g;
-    struct store_cursors_put put;
-
-    w = *state;
-    world_store(&w->s, "all", "1");
-
-    c = calloc(STORE_CURSORS_MAX, sizeof(*c));
-    p = calloc(STORE_CURSORS_MAX, sizeof(*p));
-
-    for (i = 0; i < STORE_CURSORS_MAX; i++) {
-        snprintf(uid[i], sizeof(uid[i]), "u%zu", i);
-        c[i].log = p[i].log = PUSH_STR("all");
-        c[i].uid = p[i].uid = world_str(uid[i]);
-        c[i].device = p[i].device = PUSH_STR("-");
-        c[i].seq = (int64_t) i % 3;             /* 2 is above the tip */
-    }
-
-    pending = 0;
-    memset(&put, 0, sizeof(put));
-    put.r = world_request(&pending);
-    put.cursors = c;
-    put.count = STORE_CURSORS_MAX;
-    assert_int_equal(store_cursors_put(w->s.store, &put), PUSH_OK);
-    world_wait(&w->s, &pending);
-
-    memset(&g, 0, sizeof(g));
-    g.r = world_request(&pending);
-    g.places = p;
-    g.count = STORE_CURSORS_MAX;
-    assert_int_equal(store_cursors_get(w->s.store, &g), PUSH_OK);
-    world_wait(&w->s, &pending);
-
-    for (i = 0; i < STORE_CURSORS_MAX; i++) {
-        assert_int_equal(c[i].above, i % 3 == 2);
-        assert_int_equal(p[i].cursor, i % 3 == 2 ? -1 : (int64_t) i % 3);
-    }
-
-    free(c);
-    free(p);
-}
-
-static void
-test_get_tells_the_state_of_a_message(void **state)
-{
-    struct world     *w;
-    struct store_get  g;
-
-    w = *state;
-    store_ttl(w, "user:a", "", 10);
-
-    world_get(&w->s, &g, "user:a", 1);
-    assert_int_equal(g.state, STORE_THERE);
-    assert_int_equal(g.ts_ms, w->s.now_ms);
-    assert_int_equal(g.expires, w->s.now_ms / 1000 + 10);
-    store_release(&g.r);
-
-    world_get(&w->s, &g, "user:a", 2);
-    assert_int_equal(g.state, STORE_NEVER);
-    store_release(&g.r);
-
-    world_get(&w->s, &g, "user:a", 0);
-    assert_int_equal(g.state, STORE_NEVER);
-    store_release(&g.r);
-
-    world_get(&w->s, &g, "user:b", 1);
-    assert_int_equal(g.state, STORE_NEVER);
-    store_release(&g.r);
-
-    w->s.now_ms += 10000;
-    world_get(&w->s, &g, "user:a", 1);
-    assert_int_equal(g.state, STORE_EXPIRED);
-    assert_int_equal(g.expires, WORLD_NOW_MS / 1000 + 10);
-    store_release(&g.r);
-}
-
-static void
-test_the_tail_is_what_was_not_marked(void **state)
-{
-    int                  i;
-    struct world        *w;
-    struct store_tail    t;
-    struct store_message m;
-
-    w = *state;
-
-    if (!w->backend->rows) {
-        skip();
-    }
-
-    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
-
-    for (i = 0; i < 3; i++) {
-        m = store_ttl(w, i == 1 ? "all" : "user:a", "", i == 1 ? 10 : 0);
-    }
-
-    world_mark(&w->s, m.row - 2);
-    world_mark(&w->s, m.row - 3);       /* back: nothing changes */
-    world_close(&w->s);
-    world_open(&w->s);
-
-    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_ROWS);
-    assert_int_equal(store_info(w->s.store)->mark, m.row - 2);
-
-    world_tail(&w->s, &t, m.row - 2, 0, 10, 1000);
-    assert_int_equal(t.count, 2);
-    assert_true(push_str_eq(t.items[0].log, PUSH_STR("all")));
-    assert_int_equal(t.items[0].seq, 1);
-    assert_int_equal(t.items[0].ts_ms, w->s.now_ms);
-    assert_true(push_str_eq(t.items[0].data, PUSH_STR("1")));
-    assert_true(push_str_eq(t.items[1].log, PUSH_STR("user:a")));
-    assert_int_equal(t.items[1].seq, 2);
-    assert_int_equal(t.items[1].row, m.row);
-    assert_int_equal(t.last, m.row);
-    store_release(&t.r);
-
-    world_tail(&w->s, &t, m.row - 2, 0, 1, 1000);
-    assert_int_equal(t.count, 1);
-    assert_int_equal(t.last, m.row - 1);
-    store_release(&t.r);
-
-    world_tail(&w->s, &t, 0, m.row - 2, 10, 1000);
-    assert_int_equal(t.count, 1);
-    assert_int_equal(t.last, m.row - 2);
-    store_release(&t.r);
-
-    /* what is expired is left out, but passed */
-
-    w->s.now_ms += 10000;
-    world_tail(&w->s, &t, m.row - 2, m.row - 1, 10, 1000);
-    assert_int_equal(t.count, 0);
-    assert_int_equal(t.last, m.row - 1);
-    store_release(&t.r);
-
-    world_tail(&w->s, &t, m.row, 0, 10, 1000);
-    assert_int_equal(t.count, 0);
-    assert_int_equal(t.last, m.row);
-    store_release(&t.r);
-
-    world_mark(&w->s, m.row);
-    world_close(&w->s);
-    world_open(&w->s);
-    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
-}
-
-static void
-test_a_row_is_given_once_although_the_gc_took_the_last(void **state)
-{
-    struct world        *w;
-    struct store_message m, n;
-
-    w = *state;
-
-    if (!w->backend->rows) {
-        skip();
-    }
-
-    m = store_ttl(w, "user:a", "", 1);
-    world_mark(&w->s, m.row);
-    w->s.now_ms += (STORE_YOUNG_S + 1) * 1000;
-    assert_int_equal(world_gc(&w->s).deleted, 1);
-
-    world_close(&w->s);
-    world_open(&w->s);
-    n = store_ttl(w, "user:a", "", 0);
-    assert_true(n.row > m.row);
-    assert_int_equal(n.seq, 2);
-}
 
 static void
 test_health_counts(void **state)
@@ -932,6 +414,7 @@ test_health_counts(void **state)
     assert_true(h.queue_bytes == 0);
 }
 
+
 static void
 test_an_unknown_kind_of_store_is_refused(void **state)
 {
@@ -949,6 +432,7 @@ test_an_unknown_kind_of_store_is_refused(void **state)
     assert_null(store);
 }
 
+
 #define CASES(X)                                                              \
     X(test_seq_is_dense_from_1_in_each_log)                                   \
     X(test_seq_and_epoch_go_on_after_a_restart)                               \
@@ -960,23 +444,14 @@ test_an_unknown_kind_of_store_is_refused(void **state)
     X(test_close_carries_out_what_waits)                                      \
     X(test_a_page_has_the_bytes_that_came)                                    \
     X(test_a_page_ends_at_its_limits)                                         \
-    X(test_what_is_expired_is_told_as_a_range)                                \
-    X(test_the_gc_keeps_keys_and_numbers)                                     \
-    X(test_the_gc_takes_many_rows_in_slices)                                  \
-    X(test_a_cursor_keeps_the_maximum)                                        \
-    X(test_where_a_device_starts_is_no_ack)                                   \
-    X(test_a_user_has_at_most_32_devices_in_a_log)                            \
-    X(test_many_cursors_go_in_one_commit)                                     \
-    X(test_get_tells_the_state_of_a_message)                                  \
-    X(test_the_tail_is_what_was_not_marked)                                   \
-    X(test_a_row_is_given_once_although_the_gc_took_the_last)                 \
     X(test_health_counts)
+
 
 int
 main(void)
 {
-    int    failed;
-    size_t i;
+    int     failed;
+    size_t  i;
 
     static const struct CMUnitTest no_store[] = {
         cmocka_unit_test(test_an_unknown_kind_of_store_is_refused),
@@ -984,18 +459,15 @@ main(void)
 
     failed = cmocka_run_group_tests_name("store", no_store, NULL, NULL);
 
-    for (i = 0; i < BACKENDS; i++) {
-        void *b = (void *) (uintptr_t) &backends[i];
+    for (i = 0; i < WORLD_BACKENDS; i++) {
+        void  *backend = (void *) (uintptr_t) &world_backends[i];
 
         const struct CMUnitTest cases[] = {
-#define X(name)  cmocka_unit_test_prestate_setup_teardown(name, setup,        \
-                                                          teardown, b),
-            CASES(X)
-#undef X
+            CASES(WORLD_CASE)
         };
 
-        failed += cmocka_run_group_tests_name(backends[i].scheme, cases, NULL,
-                                              NULL);
+        failed += cmocka_run_group_tests_name(world_backends[i].scheme, cases,
+                                              NULL, NULL);
     }
 
     return failed;

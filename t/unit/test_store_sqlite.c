@@ -17,10 +17,11 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+
 static int
 setup(void **state)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = calloc(1, sizeof(*w));
     assert_non_null(w);
@@ -29,6 +30,7 @@ setup(void **state)
 
     return 0;
 }
+
 
 static int
 teardown(void **state)
@@ -39,28 +41,31 @@ teardown(void **state)
     return 0;
 }
 
+
 static const char *
 path(const struct store_world *w)
 {
     return w->url + strlen("sqlite:");
 }
 
+
 static void
 sql(const char *file, const char *text)
 {
-    sqlite3 *db;
+    sqlite3  *db;
 
     assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
 }
 
+
 /* The store cannot be opened, and the text has the path and `why`. */
 static void
 assert_refused(struct store_world *w, const char *why)
 {
-    char          error[512];
-    struct store *store;
+    char           error[512];
+    struct store  *store;
 
     assert_int_equal(store_open(&store, &w->conf, error, sizeof(error)),
                      PUSH_ERROR);
@@ -71,13 +76,14 @@ assert_refused(struct store_world *w, const char *why)
     }
 }
 
+
 static void
 test_files_are_for_their_owner_only(void **state)
 {
-    int                 i;
-    char                name[256];
-    struct stat         st;
-    struct store_world *w;
+    int                  i;
+    char                 name[256];
+    struct stat          st;
+    struct store_world  *w;
 
     static const char *const suffixes[] = { "", "-wal", "-shm", ".lock" };
 
@@ -91,22 +97,24 @@ test_files_are_for_their_owner_only(void **state)
     }
 }
 
+
 static void
 test_a_second_collector_is_refused(void **state)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = *state;
     assert_refused(w, "in use by another collector");
     assert_int_equal(world_store(w, "user:a", "1"), 1);
 }
 
+
 static void
 test_a_file_that_is_no_database_is_refused(void **state)
 {
-    int                 fd;
-    char                text[8192];
-    struct store_world *w;
+    int                  fd;
+    char                 text[8192];
+    struct store_world  *w;
 
     w = *state;
     world_close(w);
@@ -121,13 +129,14 @@ test_a_file_that_is_no_database_is_refused(void **state)
     world_open(w);
 }
 
+
 static void
 test_a_damaged_file_is_refused(void **state)
 {
-    int                 i, fd;
-    char                junk[4096];
-    struct stat         st;
-    struct store_world *w;
+    int                  i, fd;
+    char                 junk[4096];
+    struct stat          st;
+    struct store_world  *w;
 
     w = *state;
 
@@ -152,10 +161,11 @@ test_a_damaged_file_is_refused(void **state)
     world_open(w);
 }
 
+
 static void
 test_another_program_s_database_is_refused(void **state)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = *state;
     world_close(w);
@@ -166,10 +176,11 @@ test_another_program_s_database_is_refused(void **state)
     world_open(w);
 }
 
+
 static void
 test_a_newer_schema_is_refused(void **state)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = *state;
     world_close(w);
@@ -179,11 +190,12 @@ test_a_newer_schema_is_refused(void **state)
     world_open(w);
 }
 
+
 static void
 test_a_missing_directory_is_told(void **state)
 {
-    char                url[256];
-    struct store_world *w;
+    char                 url[256];
+    struct store_world  *w;
 
     w = *state;
     world_close(w);
@@ -194,10 +206,11 @@ test_a_missing_directory_is_told(void **state)
     world_open(w);
 }
 
+
 static void
 test_a_file_without_write_permission_is_told(void **state)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = *state;
 
@@ -217,6 +230,7 @@ test_a_file_without_write_permission_is_told(void **state)
     assert_int_equal(chmod(path(w), 0600), 0);
     world_open(w);
 }
+
 
 /*
  * Somebody holds SQLite's write lock (a shell in a transaction): appends are
@@ -263,11 +277,12 @@ test_a_locked_database_refuses_and_recovers(void **state)
     assert_int_equal(world_store(w, "user:a", "2"), 2);
 }
 
+
 /* A row that somebody else wrote is seen: the tip is read again. */
 static void
 test_a_tip_that_moved_elsewhere_is_read_again(void **state)
 {
-    struct store_world *w;
+    struct store_world  *w;
 
     w = *state;
     world_store(w, "user:a", "1");
@@ -275,6 +290,7 @@ test_a_tip_that_moved_elsewhere_is_read_again(void **state)
         " VALUES (1000, 1, 2, 0, 0, '9')");
     assert_int_equal(world_store(w, "user:a", "3"), 3);
 }
+
 
 static void
 test_a_full_disk_refuses_and_recovers(void **state)
@@ -379,6 +395,7 @@ test_a_full_disk_refuses_and_recovers(void **state)
     rmdir(dir);
 }
 
+
 /* What a child says of each committed message. */
 struct said {
     int     log;
@@ -389,12 +406,12 @@ struct said {
 static void
 child(struct store_world *w, int out, unsigned seed)
 {
-    int                  i, n, number;
-    char                 logs[20][16], data[20][32];
-    size_t               pending;
-    struct said          said;
-    struct store_append  a;
-    struct store_message m[20];
+    int                   i, n, number;
+    char                  logs[20][16], data[20][32];
+    size_t                pending;
+    struct said           said;
+    struct store_append   a;
+    struct store_message  m[20];
 
     number = 0;
 
@@ -447,6 +464,7 @@ child(struct store_world *w, int out, unsigned seed)
     }
 }
 
+
 /*
  * A process is killed in the middle of its commits, again and again.  What it
  * said to be stored is there, each log is dense, and no data is there twice.
@@ -454,13 +472,13 @@ child(struct store_world *w, int out, unsigned seed)
 static void
 test_what_was_said_to_be_stored_survives_kill_9(void **state)
 {
-    int                 i, round, status, fds[2];
-    char                log[16], data[32];
-    pid_t               pid;
-    size_t              n;
-    struct said         said[20];
-    struct store_world *w;
-    struct store_read   r;
+    int                  i, round, status, fds[2];
+    char                 log[16], data[32];
+    pid_t                pid;
+    size_t               n;
+    struct said          said[20];
+    struct store_world  *w;
+    struct store_read    r;
 
     w = *state;
     world_close(w);
@@ -535,6 +553,7 @@ test_what_was_said_to_be_stored_survives_kill_9(void **state)
 
     world_open(w);
 }
+
 
 int
 main(void)
