@@ -11,7 +11,7 @@ use Test::More;
 
 *wait_until = \&Push::Dispatcher::wait_until;
 
-my $t = Push::Dispatcher->new(conf => { forget_nodes => '3s' });
+my $t = Push::Dispatcher->new(conf => { forget_nodes => '1s' });
 ok($t->wait_ready, 'ready without any node');
 is_deeply($t->dispatch($t->all(1)), [ 200, "none\n" ], 'all: nobody is there');
 

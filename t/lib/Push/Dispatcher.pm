@@ -17,6 +17,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use Push::Logs qw(logs_ok);
 use Time::HiRes qw(sleep time);
 
@@ -26,16 +27,20 @@ $SIG{PIPE} = 'IGNORE';
 our $root = abs_path(dirname(__FILE__) . '/../../..');
 our $secret = 'test-secret-of-the-edge';
 
-my $next_port = 21100;
+my @held;
 
-# A port of 21100 to 21199 that is free now.
+# A port of 21100 to 21199 that is free, and ours till the test ends: an
+# abstract socket keeps it from other tests.
 sub free_port {
-    for (1 .. 100) {
-        my $port = $next_port++;
-        $next_port = 21100 if $next_port > 21199;
+    for my $port (21100 .. 21199) {
+        my $hold = IO::Socket::UNIX->new(Listen => 1,
+            Local => "\0push-test-port-$port") or next;
 
-        return $port if IO::Socket::INET->new(Listen => 1,
-            LocalAddr => '127.0.0.1', LocalPort => $port, ReuseAddr => 1);
+        IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
+            LocalPort => $port, ReuseAddr => 1) or next;
+
+        push @held, $hold;
+        return $port;
     }
 
     die "no free port between 21100 and 21199\n";
