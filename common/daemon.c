@@ -2,9 +2,8 @@
  * daemon: what every daemon's main() is made of
  *
  * in:   argv, signals through libevent.  out: calls of the hooks
- * owns: base, log, signal events, deferred calls
+ * owns: base, log, signal events
  *
- *     turn of the loop: events --> deferred frees --> next turn
  *     TERM --> hooks.drain --> drained? each 20 ms --> end, or at the deadline
  */
 
@@ -17,27 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define DAEMON_POLL_US  20000
-
-struct daemon_deferred {
-    struct daemon_deferred *next;
-    void                  (*fn)(void *data);
-    void                   *data;
-};
-
-struct daemon_bell {
-    int           fd;
-    struct event *event;
-    void        (*fn)(void *data);
-    void         *data;
-};
-
 
 static void
 daemon_usage(FILE *out, const char *name)
@@ -298,24 +282,6 @@ daemon_ready(struct daemon *d)
 }
 
 
-static void
-daemon_run_deferred(struct daemon *d)
-{
-    struct daemon_deferred  *head, *next;
-
-    /* what is deferred meanwhile comes in the next turn, or in deinit */
-
-    head = d->deferred;
-    d->deferred = NULL;
-
-    for ( ; head != NULL; head = next) {
-        next = head->next;
-        head->fn(head->data);
-        free(head);
-    }
-}
-
-
 int
 daemon_loop(struct daemon *d)
 {
@@ -324,9 +290,7 @@ daemon_loop(struct daemon *d)
     rc = 0;
 
     while (!d->stop && rc == 0) {
-        rc = event_base_loop(d->base, EVLOOP_ONCE
-                             | (d->deferred != NULL ? EVLOOP_NONBLOCK : 0));
-        daemon_run_deferred(d);
+        rc = event_base_loop(d->base, EVLOOP_ONCE);
     }
 
     log_info(&d->log, "exit", "status=%d", rc == 0 ? 0 : 1);
@@ -339,10 +303,6 @@ void
 daemon_deinit(struct daemon *d)
 {
     size_t  i;
-
-    while (d->deferred != NULL) {
-        daemon_run_deferred(d);
-    }
 
     for (i = 0; i < 3; i++) {
         if (d->signals[i] != NULL) {
@@ -367,96 +327,6 @@ daemon_deinit(struct daemon *d)
     }
 
     log_deinit(&d->log);
-}
-
-
-void
-daemon_defer(struct daemon *d, void (*fn)(void *data), void *data)
-{
-    struct daemon_deferred  *one;
-
-    one = malloc(sizeof(*one));
-
-    if (one == NULL) {
-        log_error(&d->log, "out_of_memory", "what=%s", "deferred");
-        return;     /* leaked: freeing it now would be worse */
-    }
-
-    *one = (struct daemon_deferred) { d->deferred, fn, data };
-    d->deferred = one;
-}
-
-
-static void
-daemon_bell_event(evutil_socket_t fd, short what, void *data)
-{
-    uint64_t             n;
-    struct daemon_bell  *bell = data;
-
-    (void) what;
-
-    if (read(fd, &n, sizeof(n)) == (ssize_t) sizeof(n)) {
-        bell->fn(bell->data);
-    }
-}
-
-
-struct daemon_bell *
-daemon_bell_create(struct event_base *base, void (*fn)(void *data), void *data)
-{
-    struct daemon_bell  *bell;
-
-    bell = malloc(sizeof(*bell));
-    if (bell == NULL) {
-        return NULL;
-    }
-
-    bell->fn = fn;
-    bell->data = data;
-    bell->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-    if (bell->fd < 0) {
-        free(bell);
-        return NULL;
-    }
-
-    bell->event = event_new(base, bell->fd, EV_READ | EV_PERSIST,
-                            daemon_bell_event, bell);
-
-    if (bell->event == NULL || event_add(bell->event, NULL) != 0) {
-        daemon_bell_destroy(bell);
-        return NULL;
-    }
-
-    return bell;
-}
-
-
-void
-daemon_bell_ring(struct daemon_bell *bell)
-{
-    uint64_t  one;
-    ssize_t   n;
-
-    one = 1;
-    n = write(bell->fd, &one, sizeof(one));     /* EAGAIN: it is ringing */
-    (void) n;
-}
-
-
-void
-daemon_bell_destroy(struct daemon_bell *bell)
-{
-    if (bell == NULL) {
-        return;
-    }
-
-    if (bell->event != NULL) {
-        event_free(bell->event);
-    }
-
-    close(bell->fd);
-    free(bell);
 }
 
 

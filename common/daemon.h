@@ -5,7 +5,7 @@
  *                    \-- -t: said and done        TERM: drain --/
  *
  * in:   argv, signals.  out: calls of the hooks, an exit status
- * owns: the libevent base, the log, signal events, what was deferred
+ * owns: the libevent base, the log, signal events
  *
  *     push-auth -c FILE | -t -c FILE | -V | -h        always in the foreground
  *     HUP: reload    TERM, INT: drain, a second one: stop now    PIPE: ignored
@@ -49,8 +49,6 @@ struct daemon_hooks {
     void  *data;
 };
 
-struct daemon_deferred;
-
 /* Fill with daemon_options(); the first five fields are for everybody. */
 struct daemon {
     const char         *name;           /* "push-auth" */
@@ -67,7 +65,6 @@ struct daemon {
     struct event       *tick;           /* each second: log_flush() */
     struct event       *drain_poll;
     int64_t             drain_until_ms;
-    struct daemon_deferred *deferred;
 };
 
 /*
@@ -98,23 +95,6 @@ int daemon_loop(struct daemon *d);
 void daemon_stop(struct daemon *d);
 
 void daemon_deinit(struct daemon *d);
-
-/*
- * Calls fn(data) once when this turn of the loop is over (latest in
- * daemon_deinit): the safe place to free what a caller up the stack still
- * uses.  Loop thread only.  Out of memory: the process logs and leaks.
- */
-void daemon_defer(struct daemon *d, void (*fn)(void *data), void *data);
-
-/*
- * A bell from other threads: after any number of rings fn runs once or more in
- * the loop's thread.  NULL: no descriptor or memory.
- */
-struct daemon_bell;
-struct daemon_bell *daemon_bell_create(struct event_base *base,
-    void (*fn)(void *data), void *data);
-void daemon_bell_ring(struct daemon_bell *bell);    /* any thread */
-void daemon_bell_destroy(struct daemon_bell *bell);
 
 /* Clocks: Unix time, and one that never jumps. */
 int64_t daemon_unix_ms(void);

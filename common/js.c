@@ -98,36 +98,6 @@ js_free(struct js *js)
 }
 
 
-bool
-js_is_object(const struct js *js)
-{
-    return json_is_object(JS_JSON(js));
-}
-
-
-bool
-js_is_array(const struct js *js)
-{
-    return json_is_array(JS_JSON(js));
-}
-
-
-int
-js_as_string(const struct js *js, size_t max, struct push_str *out)
-{
-    if (!json_is_string(JS_JSON(js))
-        || json_string_length(JS_JSON(js)) > max)
-    {
-        return PUSH_ERROR;
-    }
-
-    out->data = json_string_value(JS_JSON(js));
-    out->len = json_string_length(JS_JSON(js));
-
-    return PUSH_OK;
-}
-
-
 int
 js_string(const struct js *js, const char *name, size_t max,
     struct push_str *out)
@@ -139,68 +109,12 @@ js_string(const struct js *js, const char *name, size_t max,
         return PUSH_DECLINED;
     }
 
-    return js_as_string((struct js *) v, max, out);
-}
-
-
-int
-js_int(const struct js *js, const char *name, int64_t min, int64_t max,
-    int64_t *out)
-{
-    json_t  *v;
-
-    v = json_object_get(JS_JSON(js), name);
-    if (v == NULL) {
-        return PUSH_DECLINED;
-    }
-
-    if (!json_is_integer(v) || json_integer_value(v) < min
-        || json_integer_value(v) > max)
-    {
+    if (!json_is_string(v) || json_string_length(v) > max) {
         return PUSH_ERROR;
     }
 
-    *out = json_integer_value(v);
-
-    return PUSH_OK;
-}
-
-
-int
-js_bool(const struct js *js, const char *name, bool *out)
-{
-    json_t  *v;
-
-    v = json_object_get(JS_JSON(js), name);
-    if (v == NULL) {
-        return PUSH_DECLINED;
-    }
-
-    if (!json_is_boolean(v)) {
-        return PUSH_ERROR;
-    }
-
-    *out = json_is_true(v);
-
-    return PUSH_OK;
-}
-
-
-int
-js_object(const struct js *js, const char *name, const struct js **out)
-{
-    json_t  *v;
-
-    v = json_object_get(JS_JSON(js), name);
-    if (v == NULL) {
-        return PUSH_DECLINED;
-    }
-
-    if (!json_is_object(v)) {
-        return PUSH_ERROR;
-    }
-
-    *out = (struct js *) v;
+    out->data = json_string_value(v);
+    out->len = json_string_length(v);
 
     return PUSH_OK;
 }

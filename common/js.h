@@ -27,28 +27,18 @@ struct js *js_parse(struct push_str text, size_t max, unsigned depth,
     struct js_error *error);
 void js_free(struct js *js);
 
-bool js_is_object(const struct js *js);
-bool js_is_array(const struct js *js);
-
 /*
  * A member of an object.  PUSH_OK; PUSH_DECLINED: js is no object or has no
- * such member; PUSH_ERROR: wrong type or out of range.  *out is set on PUSH_OK
- * only.  A string has at most max bytes and may hold NUL.
+ * such member; PUSH_ERROR: wrong type or too long.  *out is set on PUSH_OK only.
+ * A string has at most max bytes and may hold NUL.
  */
 int js_string(const struct js *js, const char *name, size_t max,
     struct push_str *out);
-int js_int(const struct js *js, const char *name, int64_t min, int64_t max,
-    int64_t *out);
-int js_bool(const struct js *js, const char *name, bool *out);
-int js_object(const struct js *js, const char *name, const struct js **out);
 int js_array(const struct js *js, const char *name, const struct js **out);
 
 /* Of an array: 0 and NULL for anything else and beyond the end. */
 size_t js_count(const struct js *js);
 const struct js *js_at(const struct js *js, size_t i);
-
-/* js itself as a string: PUSH_OK or PUSH_ERROR. */
-int js_as_string(const struct js *js, size_t max, struct push_str *out);
 
 /* Compact text, to be freed by the caller; NULL: out of memory. */
 char *js_dump(const struct js *js);

@@ -1,4 +1,4 @@
-/* daemon: options, the loop, signals, what is deferred, the bell. */
+/* daemon: options, the loop, signals. */
 
 #include "daemon.h"
 
@@ -8,21 +8,16 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <event2/event.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 struct test {
-    struct daemon       daemon;
-    struct daemon_bell *bell;
-    unsigned            reloads;
-    unsigned            drains;
-    unsigned            freed;
-    unsigned            rings;
-    bool                busy;
+    struct daemon daemon;
+    unsigned      reloads;
+    unsigned      drains;
+    bool          busy;
 };
 
 
@@ -97,23 +92,6 @@ test_drained(void *data)
 
 
 static void
-test_count(void *data)
-{
-    ((struct test *) data)->freed++;
-}
-
-
-static void
-test_again(void *data)
-{
-    struct test  *t = data;
-
-    t->freed++;
-    daemon_defer(&t->daemon, test_count, t);
-}
-
-
-static void
 test_start(struct test *t, int64_t drain_timeout_ms)
 {
     int                  status;
@@ -141,12 +119,10 @@ test_signals(void **state)
     /* HUP, then TERM by the hook, then nothing is under way */
 
     test_start(&t, 10000);
-    daemon_defer(&t.daemon, test_again, &t);
     raise(SIGHUP);
     assert_int_equal(daemon_loop(&t.daemon), 0);
     assert_int_equal(t.reloads, 1);
     assert_int_equal(t.drains, 1);
-    assert_int_equal(t.freed, 2);
     daemon_deinit(&t.daemon);
 
     /* busy until the deadline */
@@ -158,9 +134,7 @@ test_signals(void **state)
     raise(SIGINT);
     assert_int_equal(daemon_loop(&t.daemon), 0);
     assert_in_range(daemon_monotonic_ms() - began, 100, 5000);
-    daemon_defer(&t.daemon, test_count, &t);
     daemon_deinit(&t.daemon);
-    assert_int_equal(t.freed, 1);
 
     /* a second TERM ends it at once */
 
@@ -170,51 +144,6 @@ test_signals(void **state)
     raise(SIGTERM);
     assert_int_equal(daemon_loop(&t.daemon), 0);
     assert_int_equal(t.drains, 1);
-    daemon_deinit(&t.daemon);
-}
-
-
-static void
-test_on_bell(void *data)
-{
-    struct test  *t = data;
-
-    if (++t->rings == 1) {
-        daemon_stop(&t->daemon);
-    }
-}
-
-
-static void *
-test_ring(void *data)
-{
-    unsigned  i;
-
-    for (i = 0; i < 1000; i++) {
-        daemon_bell_ring(data);
-    }
-
-    return NULL;
-}
-
-
-static void
-test_bell(void **state)
-{
-    pthread_t    thread;
-    struct test  t;
-
-    (void) state;
-
-    test_start(&t, 1000);
-    t.bell = daemon_bell_create(t.daemon.base, test_on_bell, &t);
-    assert_non_null(t.bell);
-    assert_int_equal(pthread_create(&thread, NULL, test_ring, t.bell), 0);
-    assert_int_equal(daemon_loop(&t.daemon), 0);
-    assert_in_range(t.rings, 1, 1000);
-    pthread_join(thread, NULL);
-    daemon_bell_destroy(t.bell);
-    daemon_bell_destroy(NULL);
     daemon_deinit(&t.daemon);
 }
 
@@ -277,7 +206,6 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_argv),
         cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_bell),
         cmocka_unit_test(test_listen),
         cmocka_unit_test(test_random),
     };
