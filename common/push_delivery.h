@@ -26,7 +26,7 @@
 #define PUSH_DELIVERY_UNKNOWN     (-1)      /* sent before the first begin */
 #define PUSH_DELIVERY_SOON_MS     200       /* little credit: ask a bit later */
 #define PUSH_DELIVERY_REPEAT_MS   2000      /* no answer: doubled, +- 50 % */
-#define PUSH_DELIVERY_STUCK_MS    100       /* an answer moved nothing: doubled */
+#define PUSH_DELIVERY_STUCK_MS    100       /* nothing moved: doubled */
 #define PUSH_DELIVERY_REPEAT_MAX_MS  30000
 #define PUSH_DELIVERY_SLOW_MS     60000     /* no ack progress: 4008 */
 

@@ -2,7 +2,7 @@
  * push_lines: the line protocol of deliver and dispatch (WIRES section 3)
  *
  *     body --push_lines_next--> item --edge, dispatcher--> reply
- *     item --push_lines_write--> body          reply --push_lines_reply_write-->
+ *     item --push_lines_write--> body
  *
  * in:   a whole body in memory; out: items that borrow from it.  owns: nothing
  *
@@ -87,7 +87,7 @@ struct push_lines {
     unsigned    items;          /* that were not epoch or node */
     bool        dispatch;       /* node lines are legal */
     bool        epoch_seen;
-    char        error[96];      /* after PUSH_ERROR: what is wrong, for people */
+    char        error[96];      /* after PUSH_ERROR: what is wrong */
     unsigned    error_line;
 };
 

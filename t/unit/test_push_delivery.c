@@ -337,7 +337,7 @@ test_void(void **state)
     expect_sent(6, 5, 9);
 
     now += 100000;
-    assert_false(due());                /* the rest is asked for after the ack */
+    assert_false(due());                /* asked for after the ack */
     expect(ack(6), WRITE);
     assert_true(due());
 
