@@ -23,6 +23,7 @@
 #define NGX_HTTP_PUSH_INPUT_READS      16       /* of one turn, then others */
 #define NGX_HTTP_PUSH_INPUT_FRAGMENTS  1024     /* of one message */
 #define NGX_HTTP_PUSH_INPUT_START      512      /* bytes of a cut message */
+#define NGX_HTTP_PUSH_INPUT_ANSWERS    64       /* frames: one writev */
 
 
 struct ngx_http_push_control_s {
@@ -182,6 +183,14 @@ ngx_http_push_input_parse(ngx_http_push_conn_t *ws, u_char *pos, u_char *end)
             ngx_http_push_conn_close(ws, piece.reason, 0, NULL, 0);
             ngx_http_push_conn_finish(ws);
             break;
+        }
+
+        /* many small frames in one read: their answers need not wait */
+
+        if (ws->queue.count >= NGX_HTTP_PUSH_INPUT_ANSWERS && !ws->closing
+            && ws->c->write->ready)
+        {
+            ngx_http_push_conn_flush(ws);
         }
     }
 }

@@ -26,7 +26,8 @@ my $json = JSON::PP->new->utf8->allow_nonref->allow_blessed;
 
 # url: ws://ip:port/path.  token: by subprotocol, or as by => 'header' or
 # 'query'.  protocol: undef for raw mode.  origin, headers: a list of lines
-# that are added, drop: a list of names that are left out, method, version.
+# that are added, drop: a list of names that are left out, method, version;
+# socket: one that is connected already (TLS).
 sub new {
     my ($class, %o) = @_;
 
@@ -37,7 +38,7 @@ sub new {
         timeout => $o{timeout} // 5, buffer => '', frames => [], url => $o{url}
     }, $class;
 
-    $self->{socket} = IO::Socket::INET->new(PeerAddr => $host,
+    $self->{socket} = $o{socket} || IO::Socket::INET->new(PeerAddr => $host,
         PeerPort => $port, Proto => 'tcp', Timeout => $self->{timeout})
         or croak("cannot connect to $host:$port: $!");
     $self->{socket}->autoflush(1);
@@ -148,8 +149,9 @@ sub fill {
 
     return if $self->{eof};
 
-    return unless IO::Select->new($self->{socket})->can_read(
-        $timeout > 0 ? $timeout : 0);
+    return unless ($self->{socket}->can('pending') && $self->{socket}->pending)
+        || IO::Select->new($self->{socket})->can_read(
+               $timeout > 0 ? $timeout : 0);
 
     my $n = sysread($self->{socket}, $self->{buffer}, 65536,
         length $self->{buffer});
