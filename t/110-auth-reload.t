@@ -8,13 +8,32 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use File::Temp qw(tempdir);
+use IO::Select;
+use IO::Socket::UNIX;
 use MIME::Base64 qw(encode_base64url);
 use Push::Auth;
 use Push::Token qw(jwt);
+use Socket qw(SOCK_DGRAM);
 use Test::More;
+
+# as systemd would listen
+
+my $notices = tempdir('push-auth-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my $systemd = IO::Socket::UNIX->new(Type => SOCK_DGRAM,
+                                    Local => "$notices/notify") or die;
+$ENV{NOTIFY_SOCKET} = "$notices/notify";
+
+sub notice {
+    my $text = '';
+    $systemd->recv($text, 100) if IO::Select->new($systemd)->can_read(5);
+    return $text;
+}
 
 my $t = Push::Auth->new;
 my $dir = $t->{dir};
+is(notice(), 'READY=1', 'systemd is told when it is ready');
+
 my $old = jwt(key => $t->{key});
 my $new_key = 'another-key-of-at-least-32-bytes!';
 my $new = jwt(key => $new_key);
@@ -136,6 +155,7 @@ like(`${\Push::Auth::binary()} -V`, qr/^push-auth \d+\.\d+/, '-V');
 # drain
 
 $t->signal('TERM');
+is(notice(), 'STOPPING=1', 'systemd is told that it stops');
 is($t->ended, 0, 'TERM ends it with 0');
 like($t->log, qr/event=drain timeout_ms=10000\n.*event=exit status=0/,
     'after a drain');
