@@ -66,8 +66,8 @@ ngx_http_push_binding_draining(ngx_http_push_worker_t *w)
 void
 ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b)
 {
-    ngx_uint_t                        workers, connections;
     ngx_str_t                        *deliver, *node;
+    ngx_http_push_slot_sum_t          sum;
     ngx_http_push_binding_command_t   cmd;
 
     deliver = &b->w->conf->deliver;
@@ -75,23 +75,24 @@ ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b)
 
     ngx_add_timer(&b->lease, NGX_HTTP_PUSH_LEASE_RENEW);
 
-    ngx_http_push_slot_sum(b->w->zone, &workers, &connections);
+    ngx_http_push_slot_sum(b->w->zone, &sum);
 
     ngx_http_push_binding_begin(&cmd, "HSET");
     ngx_http_push_binding_lease_key(&cmd, b);
     ngx_http_push_binding_word(&cmd, "deliver");
     ngx_http_push_binding_arg(&cmd, deliver->data, deliver->len);
     ngx_http_push_binding_word(&cmd, "connections");
-    ngx_http_push_binding_argf(&cmd, "%ui", connections);
+    ngx_http_push_binding_argf(&cmd, "%ui", sum.connections);
     ngx_http_push_binding_word(&cmd, "capacity");
     ngx_http_push_binding_argf(&cmd, "%ui",
-                               ngx_cycle->connection_n * workers);
+                               ngx_cycle->connection_n
+                               * (sum.workers - sum.leaving));
     ngx_http_push_binding_word(&cmd, "draining");
     ngx_http_push_binding_argf(&cmd, "%ui", (ngx_uint_t) b->draining);
     ngx_http_push_binding_word(&cmd, "version");
     ngx_http_push_binding_word(&cmd, NGX_HTTP_PUSH_VERSION);
     ngx_http_push_binding_word(&cmd, "workers");
-    ngx_http_push_binding_argf(&cmd, "%ui", workers);
+    ngx_http_push_binding_argf(&cmd, "%ui", sum.workers - sum.leaving);
     ngx_http_push_binding_argf(&cmd, "slot:%ui", b->w->slot_number);
     ngx_http_push_binding_argf(&cmd, "%ui", b->w->generation);
 
@@ -117,12 +118,12 @@ ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b)
 void
 ngx_http_push_binding_lease_remove(ngx_http_push_binding_t *b)
 {
-    ngx_uint_t                        workers, connections;
+    ngx_http_push_slot_sum_t          sum;
     ngx_http_push_binding_command_t   cmd;
 
-    ngx_http_push_slot_sum(b->w->zone, &workers, &connections);
+    ngx_http_push_slot_sum(b->w->zone, &sum);
 
-    if (workers > 1) {
+    if (sum.workers > 1) {
         ngx_http_push_binding_begin(&cmd, "HDEL");
         ngx_http_push_binding_lease_key(&cmd, b);
         ngx_http_push_binding_argf(&cmd, "slot:%ui", b->w->slot_number);

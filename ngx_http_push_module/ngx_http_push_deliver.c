@@ -47,6 +47,10 @@ ngx_http_push_deliver(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
 
+    if (r != r->main) {
+        return NGX_HTTP_NOT_FOUND;      /* a subrequest has no body */
+    }
+
     if (r->method != NGX_HTTP_POST) {
         if (ngx_http_push_deliver_header(r, "Allow", (u_char *) "POST", 4)
             != NGX_OK)

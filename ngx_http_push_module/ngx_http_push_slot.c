@@ -307,21 +307,21 @@ ngx_http_push_slot_alive(ngx_http_push_slot_t *slot)
 
 
 void
-ngx_http_push_slot_sum(ngx_http_push_zone_t *zone, ngx_uint_t *workers,
-    ngx_uint_t *connections)
+ngx_http_push_slot_sum(ngx_http_push_zone_t *zone,
+    ngx_http_push_slot_sum_t *sum)
 {
     ngx_uint_t             i;
     ngx_http_push_slot_t  *slot;
 
-    *workers = 0;
-    *connections = 0;
+    ngx_memzero(sum, sizeof(ngx_http_push_slot_sum_t));
 
     for (i = 0; i < zone->slots; i++) {
         slot = &zone->slot[i];
 
         if (slot->pid && ngx_http_push_slot_alive(slot)) {
-            *workers += 1;
-            *connections += slot->counters.connections;
+            sum->workers++;
+            sum->leaving += (slot->state == NGX_HTTP_PUSH_SLOT_DRAIN);
+            sum->connections += slot->counters.connections;
         }
     }
 }

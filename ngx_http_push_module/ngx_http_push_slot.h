@@ -51,9 +51,16 @@ void ngx_http_push_slot_leave(ngx_http_push_worker_t *w);
 
 /* The process that claimed the slot lives; a zombie counts as living. */
 ngx_uint_t ngx_http_push_slot_alive(ngx_http_push_slot_t *slot);
-/* Living workers, and the connections of all of them. */
-void ngx_http_push_slot_sum(ngx_http_push_zone_t *zone, ngx_uint_t *workers,
-    ngx_uint_t *connections);
+/* Of living workers: how many, how many of them leave, and the connections of
+   all of them. */
+typedef struct {
+    ngx_uint_t                  workers;
+    ngx_uint_t                  leaving;
+    ngx_uint_t                  connections;
+} ngx_http_push_slot_sum_t;
+
+void ngx_http_push_slot_sum(ngx_http_push_zone_t *zone,
+    ngx_http_push_slot_sum_t *sum);
 /* into += from, counters only: no gauges */
 void ngx_http_push_slot_add(ngx_http_push_counters_t *into,
     const ngx_http_push_counters_t *from);
