@@ -20,6 +20,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "http_reply.h"
+
 #define HTTP_CLIENT_HOST_CONNECTIONS  8
 #define HTTP_CLIENT_CONNECTIONS       256
 #define HTTP_CLIENT_CALLS             4096
@@ -49,13 +51,7 @@ struct http_client_call {
     struct curl_slist        *headers;
     http_client_pt            done;
     void                     *data;
-    const char               *wanted[HTTP_CLIENT_WANTED];   /* names */
-    char                     *values[HTTP_CLIENT_WANTED];
-    char                     *body;
-    size_t                    body_len;
-    size_t                    body_size;
-    size_t                    body_max;
-    bool                      too_large;
+    struct http_reply         reply;
     bool                      lost;     /* sent once already: not repeated */
     uint64_t                  began_us;
     char                      error[CURL_ERROR_SIZE];
@@ -76,7 +72,6 @@ http_client_us(void)
 static void
 http_client_call_free(struct http_client_call *call)
 {
-    size_t               i;
     struct http_client  *c = call->client;
 
     if (call->prev != NULL) {
@@ -102,12 +97,8 @@ http_client_call_free(struct http_client_call *call)
         event_free(call->deadline);
     }
 
-    for (i = 0; i < HTTP_CLIENT_WANTED; i++) {
-        free(call->values[i]);
-    }
-
     curl_slist_free_all(call->headers);
-    free(call->body);
+    http_reply_deinit(&call->reply);
     free(call);
 }
 
@@ -140,14 +131,14 @@ http_client_finish(struct http_client_call *call, const char *error)
     result.status = (unsigned) status;
     result.sent = call->lost || http_client_sent(call);
     result.error = error == NULL ? ""
-                   : call->too_large ? "the reply is too large"
+                   : call->reply.too_large ? "the reply is too large"
                    : call->lost ? "connection closed before a reply" : error;
-    result.body.data = call->body != NULL ? call->body : "";
-    result.body.len = error == NULL ? call->body_len : 0;
+    result.body.data = call->reply.body != NULL ? call->reply.body : "";
+    result.body.len = error == NULL ? call->reply.len : 0;
     result.took_us = http_client_us() - call->began_us;
 
     for (i = 0; i < HTTP_CLIENT_WANTED; i++) {
-        result.wanted[i] = call->values[i];
+        result.wanted[i] = call->reply.values[i];
     }
 
     call->done(&result, call->data);
@@ -279,74 +270,21 @@ http_client_on_timer(CURLM *multi, long ms, void *data)
 static size_t
 http_client_on_body(char *piece, size_t size, size_t n, void *data)
 {
-    char                     *body;
-    size_t                    room;
     struct http_client_call  *call = data;
 
-    n *= size;
-
-    if (n > call->body_max - call->body_len) {
-        call->too_large = true;
-        return 0;
-    }
-
-    if (n > call->body_size - call->body_len) {
-        room = call->body_len + n;
-        room = room < 2 * call->body_size ? 2 * call->body_size : room;
-
-        body = realloc(call->body, room);
-        if (body == NULL) {
-            return 0;
-        }
-
-        call->body = body;
-        call->body_size = room;
-    }
-
-    memcpy(call->body + call->body_len, piece, n);
-    call->body_len += n;
-
-    return n;
+    return http_reply_body(&call->reply, piece, size * n) == PUSH_OK ? size * n
+                                                                     : 0;
 }
 
 
 static size_t
 http_client_on_header(char *line, size_t size, size_t n, void *data)
 {
-    size_t                    i, len, end, start;
     struct http_client_call  *call = data;
 
-    n *= size;
+    http_reply_header(&call->reply, line, size * n);
 
-    for (i = 0; i < HTTP_CLIENT_WANTED; i++) {
-
-        if (call->wanted[i] == NULL) {
-            continue;
-        }
-
-        len = strlen(call->wanted[i]);
-
-        if (n <= len || line[len] != ':'
-            || strncasecmp(line, call->wanted[i], len) != 0)
-        {
-            continue;
-        }
-
-        for (start = len + 1; start < n && line[start] == ' '; start++) {
-            /* void */
-        }
-
-        for (end = n; end > start && (unsigned char) line[end - 1] <= ' ';
-             end--)
-        {
-            /* void */
-        }
-
-        free(call->values[i]);
-        call->values[i] = strndup(line + start, end - start);
-    }
-
-    return n;
+    return size * n;
 }
 
 
@@ -573,9 +511,9 @@ http_client_send(struct http_client *c,
     call->done = done;
     call->data = data;
     call->began_us = http_client_us();
-    call->body_max = request->reply_max != 0 ? request->reply_max
-                                             : HTTP_CLIENT_REPLY_MAX;
-    memcpy(call->wanted, request->wanted, sizeof(call->wanted));
+    http_reply_init(&call->reply, request->wanted,
+                    request->reply_max != 0 ? request->reply_max
+                                            : HTTP_CLIENT_REPLY_MAX);
 
     call->deadline = event_new(c->base, -1, 0, http_client_deadline_event,
                                call);
