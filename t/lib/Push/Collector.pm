@@ -162,16 +162,6 @@ sub publish {
     return { %$answer, http => $r->{status} };
 }
 
-# The status of a POST that only announces so many bytes: refused at its head.
-sub too_long {
-    my ($self, $path, $bytes) = @_;
-    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-        PeerPort => $self->{port}, Timeout => 10) or die "connect: $!";
-    print $s "POST $path HTTP/1.1\r\nHost: x\r\nContent-Length: $bytes\r\n"
-        . "Authorization: Bearer $api_key\r\n\r\n";
-    return (<$s> // '') =~ m{^HTTP/1.1 (\d+)} ? $1 : undef;
-}
-
 # The epoch of the store, as bodies have it.
 sub epoch {
     my ($self) = @_;
@@ -242,6 +232,29 @@ sub pending {
     return $r->[0];
 }
 
+# Another process holds the store's write lock, until unlock_store.  False: no
+# Python with sqlite3 is here to do it.
+sub lock_store {
+    my ($self) = @_;
+    my $pid = open(my $out, '-|', 'python3', '-c', <<'END',
+import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(60)
+END
+        "$self->{dir}/push.db") or return;
+    $self->{locker} = [ $pid, $out ];       # a close would wait for its end
+    return (<$out> // '') =~ /^locked/;
+}
+
+sub unlock_store {
+    my ($self) = @_;
+    my $locker = delete $self->{locker} // return;
+    CORE::kill('KILL', $locker->[0]);
+    close($locker->[1]);
+}
+
 # The last mark that the store has taken since the start.
 sub mark {
     my ($self) = @_;
@@ -260,6 +273,7 @@ sub done_ok {
 # Ends whatever was started.
 sub stop {
     my ($self) = @_;
+    $self->unlock_store;
     $self->end($_) for keys %{ $self->{children} };
     $_->end for @{ $self->{mocks} };
     delete $running{$self};
