@@ -123,12 +123,12 @@ fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
 	    grep '^Done' build/fuzz/$$t.log; done
 
 FUZZ_SRC     := $(PURE_SRC) auth/auth_token.c auth/auth_verify.c \
-                common/http_route.c
+                collector/collector_check.c common/http_route.c
 
 build/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(FUZZ_SRC) $(wildcard common/push*.h)
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
-	@$(FUZZ_CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -Icommon -Iauth -O1 -g \
+	@$(FUZZ_CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -Icommon -Iauth -Icollector -O1 -g \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	    -o $@ $(filter %.c,$^) -ljansson
 
