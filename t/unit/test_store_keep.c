@@ -199,6 +199,33 @@ test_the_gc_takes_many_rows_in_slices(void **state)
 
 
 static void
+test_the_gc_runs_by_itself(void **state)
+{
+    size_t               tries;
+    struct world        *w;
+    struct store_health  h;
+
+    w = *state;
+    world_close(&w->s);
+    w->s.conf.gc_by_hand = false;
+    world_open(&w->s);
+
+    store_ttl(w, "user:a", "", 1);
+    __atomic_add_fetch(&w->s.now_ms, (STORE_YOUNG_S + 1) * 1000,
+                       __ATOMIC_RELAXED);
+    memset(&h, 0, sizeof(h));
+
+    for (tries = 0; tries < 1000 && h.collected == 0; tries++) {
+        poll(NULL, 0, 10);
+        store_health(w->s.store, &h);
+    }
+
+    assert_true(h.collected == 1);
+    assert_int_equal(world_store(&w->s, "user:a", "2"), 2);
+}
+
+
+static void
 test_a_cursor_keeps_the_maximum(void **state)
 {
     int                 i;
@@ -512,6 +539,7 @@ test_a_row_is_given_once_although_the_gc_took_the_last(void **state)
     X(test_what_is_expired_is_told_as_a_range)                                \
     X(test_the_gc_keeps_keys_and_numbers)                                     \
     X(test_the_gc_takes_many_rows_in_slices)                                  \
+    X(test_the_gc_runs_by_itself)                                             \
     X(test_a_cursor_keeps_the_maximum)                                        \
     X(test_where_a_device_starts_is_no_ack)                                   \
     X(test_a_user_has_at_most_32_devices_in_a_log)                            \
