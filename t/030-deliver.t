@@ -65,6 +65,31 @@ my $ok = post("${secret}Content-Length: 9\r\n", $e);
 is(code($ok), 200, 'a body without items: 200');
 like($ok, qr/^Push-Instance: [0-9a-f]{16}\r$/m, 'the reply names the instance');
 
+my $s = IO::Socket::INET->new(
+    PeerAddr => "127.0.0.1:$edge->{deliver_port}") or die "connect: $!";
+$s->autoflush(1);
+
+for my $round (1, 2) {
+    for my $piece ("POST /deliver HTTP/1.1\r\nHost: x\r\n${secret}",
+                   "Content-Length: 18\r\n\r\nepoc", "h e1\nche", "ck u1",
+                   "\n")
+    {
+        print $s $piece;
+        select(undef, undef, undef, 0.02);
+    }
+
+    my $answer = '';
+    1 while $answer !~ /\r\n\r\nnone\n/
+        && sysread($s, $answer, 4096, length $answer);
+    is(code($answer), 200, "a body in pieces, round $round of a connection");
+}
+
+$s = IO::Socket::INET->new(
+    PeerAddr => "127.0.0.1:$edge->{deliver_port}") or die "connect: $!";
+print $s "POST /deliver HTTP/1.1\r\nHost: x\r\n${secret}"
+    . "Content-Length: 100\r\n\r\nepoch e1\ncheck";
+close($s);
+
 for my $case (
     [ '', 'error 1 no epoch line' ],
     [ 'epoch e1', 'error 1 the line does not end' ],

@@ -8,6 +8,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use POSIX ();
 use Push::Edge;
 use Test::More;
 use Time::HiRes qw(time);
@@ -128,6 +129,26 @@ is(data_of($ws[1]), '3', 'what was sent meanwhile has arrived, once');
 is(data_of($ws[1]), '4', 'and in order');
 cmp_ok($edge->status->{inbox_late}, '>=', 1, 'late parts are counted');
 
+# --- its inbox is full
+
+kill('STOP', $after->{$other}{pid});
+$t = time();
+my %seen;
+
+for (1 .. 60) {
+    (undef, @answers) = $edge->deliver($e . item('user', 'nobody', 0, $big));
+    $seen{$_}++ for @answers;
+}
+
+is_deeply(\%seen, { unknown => 60 }, '15 MB for a worker that stands still');
+cmp_ok(time() - $t, '<', 5, 'wait for nothing');
+cmp_ok($edge->status->{inbox_dropped}, '>', 0, 'what does not fit is dropped');
+kill('CONT', $after->{$other}{pid});
+ok(wait_until(sub {
+    (undef, @answers) = $edge->deliver($e . item('user', 'u1', 0, '6'));
+    return $answers[0] eq 'ok 1';
+}), 'it comes back');
+
 # --- a worker that is killed
 
 $before = $edge->status;
@@ -174,6 +195,50 @@ ok(wait_until(sub {
 my $both = $edge->ws('fresh', raw => 1);
 is_deeply([ $edge->deliver($e . item('user', 'fresh', 2, '2')) ],
     [ 200, 'ok 2' ], 'old and new workers deliver');
+
+# --- another number of slots
+
+my $instance = $edge->status->{instance};
+my $fds = () = glob('/proc/' . $edge->pid . '/fd/*');
+$edge->write_conf(workers => 17, http => 'push_drain_time 100ms;');
+$edge->signal('HUP');
+ok(wait_until(sub {
+    my $s = $edge->status || {};
+    return ($s->{instance} // '') ne $instance && 17 == @{$s->{workers} || []};
+}, 15), 'more slots than before: a zone of its own, another instance');
+my $new = $edge->ws('fresh', raw => 1);
+is_deeply([ $edge->deliver($e . item('user', 'fresh', 3, '3')) ],
+    [ 200, 'ok 1' ], 'its workers deliver');
+ok(wait_until(sub { 17 == $edge->workers }, 15), 'the old ones leave');
+cmp_ok(scalar(() = glob('/proc/' . $edge->pid . '/fd/*')), '<=',
+    $fds + 2 * (17 * 4 - 64) + 2 * 13, 'the old sockets are closed');
+
+# --- the last answer
+
+$edge->deliver($e);
+$before = slots();
+$edge->deliver($e);
+$after = slots();
+($mine) = grep { $after->{$_}{deliver_requests}
+                 > $before->{$_}{deliver_requests} } keys %$after;
+($other) = grep { $_ ne $mine } keys %$after;
+my $still = $after->{$other}{pid};
+kill('STOP', $still);
+
+my $child = fork() // die "fork: $!";
+
+if ($child == 0) {
+    select(undef, undef, undef, 0.1);
+    $edge->signal('QUIT');
+    POSIX::_exit(0);
+}
+
+is_deeply([ $edge->deliver($e . item('user', 'nobody', 0, '1')) ],
+    [ 200, 'unknown' ], 'QUIT: a body under way is answered');
+waitpid($child, 0);
+kill('CONT', $still);
+ok(wait_until(sub { !$edge->pid || !-e '/proc/' . $edge->pid }, 15),
+    'and all leave');
 
 $edge->logs_ok_now(qr/exited on signal 9/);
 

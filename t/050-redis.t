@@ -247,7 +247,35 @@ system('sed', '-i', "s,wr0ngpass,right,", "$edge->{dir}/nginx.conf");
 $edge->start;
 ok(up(), 'the right password is taken');
 $edge->stop;
+
+$edge->redis('-a', 'right', '--no-auth-warning', 'ACL', 'SETUSER', 'edge', 'on', '>p@ss', '~*',
+    '+@all', '-info', '-client');
+system('sed', '-i', "s,redis://:right\@127.0.0.1:$edge->{redis_port},"
+    . "redis://edge:p%40ss\@127.0.0.1:$edge->{redis_port}/3,",
+    "$edge->{dir}/nginx.conf");
+$edge->start;
+ok(up(), 'a user with a database, and without the right to ask INFO');
+ok(wait_until(sub { grep { /^push:node:/ }
+    $edge->redis('-a', 'right', '--no-auth-warning', '-n', '3', 'KEYS', '*')
+}), 'writes into that database');
+$edge->stop;
 $edge->stop_redis;
+
+my $sock = "$edge->{dir}/redis.sock";
+$edge->write_conf();
+system('sed', '-i', "s,push_redis .*,push_redis unix:$sock;,",
+    "$edge->{dir}/nginx.conf");
+$edge->start;
+ok(wait_until(sub { $edge->status->{redis_errors} >= 2 }),
+    'a unix socket that is not there');
+my $pid = fork() // die "fork: $!";
+exec('redis-server', '--port', 0, '--unixsocket', $sock, '--save', '', '--dir',
+    $edge->{dir}, '--logfile', "$edge->{dir}/logs/redis.log") if $pid == 0;
+$edge->{redis_pid} = $pid;
+ok(up(), 'and then is');
+$edge->stop;
+$edge->stop_redis;
+$edge->write_conf();
 
 my $fake = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1',
     LocalPort => $edge->{redis_port}, ReuseAddr => 1) or die "listen: $!";
