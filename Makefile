@@ -123,7 +123,9 @@ fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
 	    grep '^Done' build/fuzz/$$t.log; done
 
 FUZZ_SRC     := $(PURE_SRC) auth/auth_token.c auth/auth_verify.c \
-                collector/collector_check.c common/http_route.c
+                collector/collector_check.c collector/collector_request.c \
+                collector/collector_answer.c collector/collector_frame.c \
+                common/http_route.c
 
 build/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(FUZZ_SRC) $(wildcard common/push*.h)
 	@mkdir -p $(@D)
