@@ -18,7 +18,7 @@
 #ifndef PUSH_PARCEL_H
 #define PUSH_PARCEL_H
 
-#include "push_lines.h"
+#include "push_lines_answer.h"
 
 #define PUSH_PARCEL_MAX     61440       /* bytes of a datagram */
 #define PUSH_PARCEL_HEAD    48

@@ -13,7 +13,6 @@
 #include "ngx_http_push_batch.h"
 
 
-#define NGX_HTTP_PUSH_DELIVER_ANSWER  24        /* longest line of an answer */
 #define NGX_HTTP_PUSH_DELIVER_ERROR   160       /* error <line> <text> */
 
 
@@ -366,7 +365,7 @@ ngx_http_push_deliver_reply(ngx_http_push_deliver_ctx_t *ctx,
 
     r = ctx->request;
 
-    b = ngx_create_temp_buf(r->pool, n * NGX_HTTP_PUSH_DELIVER_ANSWER
+    b = ngx_create_temp_buf(r->pool, n * PUSH_LINES_ANSWER_MAX
                                      + NGX_HTTP_PUSH_DELIVER_ERROR);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
