@@ -4,10 +4,10 @@
  *     append --stored------> | queue of  | --POST /dispatch--> dispatcher
  *     API ----ephemeral----> | one       |      one in flight, the next fills
  *     resync -answer-------> | peer      | <--one answer an item--
- *                               ^     |
- *                  retry: back  |     | `unknown`, no answer
- *                  after 0.5 s  +-----+ 0.5 s .. 8 s, 30 s in all
- *                  .. 8 s             | (collector_item.h)
+ *                                ^    |
+ *                    0.5 s .. 8 s |   | `unknown`, or no answer
+ *                    30 s in all  +---+
+ *                                     |
  *                                     +--> debts: `resync <log>`, paid first
  *
  * in:   committed messages, ephemeral ones, lines that answer a request

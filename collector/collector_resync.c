@@ -23,9 +23,9 @@
 #define RESYNC_STREAM      "push:ev:resync"
 #define RESYNC_GROUP       "collector"
 #define RESYNC_BATCH       100          /* entries of one read */
-#define RESYNC_FIELDS      32           /* pairs of an entry that are looked at */
+#define RESYNC_FIELDS      32           /* pairs of an entry, no more */
 #define RESYNC_ENTRY_MAX   65536        /* bytes of its values */
-#define RESYNC_ROOM_MS     20           /* how often a full hand_over is asked */
+#define RESYNC_ROOM_MS     20           /* a full hand_over is asked again */
 
 /*
  * Lives until it was destroyed and the last work is done: a `done` may come

@@ -151,7 +151,8 @@ test_the_longest_fits(void **state)
     n = collector_frame_item(to, &m, &id, &len);
     assert_true(len <= PUSH_DATA_MAX + FRAME_EXTRA);
     assert_true(n <= len + FRAME_LINE);
-    assert_memory_equal(to, "conn ffffffffffffffff.ffffffffffffffff group:", 44);
+    assert_memory_equal(to, "conn ffffffffffffffff.ffffffffffffffff group:",
+                        44);
 
     n = collector_frame_item(to, &m, NULL, NULL);
     assert_true(n <= len + FRAME_LINE);

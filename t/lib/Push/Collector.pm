@@ -68,7 +68,8 @@ sub new {
     $self->file('api.keys', "test:$api_key\n", 0600);
 
     push @{ $self->{mocks} }, Push::Dispatcher::Edge->new(node => "d$_",
-        instance => '', port => free_port(), test => $self) for 1 .. $o{dispatchers} // 1;
+        instance => '', port => free_port(), test => $self)
+        for 1 .. $o{dispatchers} // 1;
 
     $self->conf(%{ $o{conf} // {} });
     $self->start_redis;
