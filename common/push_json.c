@@ -122,10 +122,11 @@ push_json_check(struct push_str text, unsigned depth,
     struct push_json_reader  r;
 
     p = push_json_start(&r, text, depth, error);
-
-    if (p != NULL) {
-        p = push_json_value(&r, p, 0, &found);
+    if (p == NULL) {
+        return PUSH_ERROR;
     }
+
+    p = push_json_value(&r, p, 0, &found);
 
     if (p == NULL || push_json_end(&r, p) != PUSH_OK) {
         return PUSH_ERROR;
