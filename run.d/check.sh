@@ -29,7 +29,7 @@ check_step() {
            "$name" $((SECONDS - begin)) "$log"
     check_failed=$((check_failed + 1))
 
-    { grep -E '^(not ok|# |\[  FAILED|.*(error|warning):|.*Sanitizer)' "$log" \
+    { grep -E '^(not ok|#  |\[  FAILED|.*(error|warning):|.*Sanitizer)' "$log" \
         || tail -n 20 "$log"; } | head -n 40 | sed 's/^/         /'
 }
 
