@@ -176,8 +176,8 @@ $edge->start;
 my ($worker) = $edge->workers;
 my @sockets = grep { (readlink($_) // '') =~ /^socket/ }
               glob("/proc/$worker/fd/*");
-is(scalar(@sockets), 2, 'unused: no socket but the listening one and the '
-    . "master's channel");
+cmp_ok(scalar(@sockets), '<', 10, 'unused: no sockets of its own (each of at '
+    . 'least 64 slots has two)');
 ok(!(grep { /push/ } split /\n/, `cat /proc/$worker/maps | grep dev/zero`),
     'unused: no zone');
 $edge->stop;
