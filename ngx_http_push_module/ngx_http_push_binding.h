@@ -27,12 +27,13 @@ void ngx_http_push_binding_destroy(ngx_http_push_worker_t *w);
 
 /*
  * The first time for a connection: binding and event `open`; since_ms becomes
- * that of Redis' clock, so that of two connections of a device all nodes see
+ * now by Redis' clock, so that of two connections of a device all nodes see
  * the same one as the older.  Redis down or the pipeline full: kept as dirty
  * bit, tried again with pacing.
  */
 void ngx_http_push_binding_add(ngx_http_push_conn_t *ws);
-/* Renewal (ZADD, PEXPIRE); a reply of 1 calls delivery_resync. */
+/* Renewal (ZADD, PEXPIRE); a reply of 1 calls delivery_resync, and looks
+   whether a newer connection of the device is there. */
 void ngx_http_push_binding_renew(ngx_http_push_conn_t *ws);
 /* ZREM of the exact member, event `close` with the code. */
 void ngx_http_push_binding_remove(ngx_http_push_conn_t *ws);
@@ -59,7 +60,10 @@ void ngx_http_push_binding_ack(ngx_http_push_conn_t *ws, struct push_str log,
 /* Commands that are not answered yet; a leaving worker waits for 0. */
 ngx_uint_t ngx_http_push_binding_pending(ngx_http_push_worker_t *w);
 
-/* draining in the lease: the whole instance leaves. */
+/*
+ * This worker leaves.  When all of them do, the lease says draining: after a
+ * reload the new ones do not.
+ */
 void ngx_http_push_binding_draining(ngx_http_push_worker_t *w);
 
 #endif

@@ -19,6 +19,7 @@
 
 #define NGX_HTTP_PUSH_LEASE_MS      15000
 #define NGX_HTTP_PUSH_LEASE_RENEW   5000
+#define NGX_HTTP_PUSH_LEASE_SOON    200
 
 
 static void ngx_http_push_binding_lease_key(
@@ -58,8 +59,8 @@ ngx_http_push_binding_draining(ngx_http_push_worker_t *w)
         return;
     }
 
-    b->draining = 1;
-    ngx_http_push_binding_lease_send(b);
+    /* soon, when the others have heard of it too */
+    ngx_add_timer(&b->lease, NGX_HTTP_PUSH_LEASE_SOON);
 }
 
 
@@ -88,7 +89,8 @@ ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b)
                                ngx_cycle->connection_n
                                * (sum.workers - sum.leaving));
     ngx_http_push_binding_word(&cmd, "draining");
-    ngx_http_push_binding_argf(&cmd, "%ui", (ngx_uint_t) b->draining);
+    ngx_http_push_binding_argf(&cmd, "%ui",
+                               (ngx_uint_t) (sum.workers == sum.leaving));
     ngx_http_push_binding_word(&cmd, "version");
     ngx_http_push_binding_word(&cmd, NGX_HTTP_PUSH_VERSION);
     ngx_http_push_binding_word(&cmd, "workers");
@@ -113,7 +115,11 @@ ngx_http_push_binding_lease_send(ngx_http_push_binding_t *b)
 }
 
 
-/* The last worker takes the lease along, another one its field. */
+/*
+ * The last worker takes the lease along, another one its field.  Each says
+ * first that it has gone: of workers that leave together the last one sees
+ * nobody.
+ */
 
 void
 ngx_http_push_binding_lease_remove(ngx_http_push_binding_t *b)
@@ -121,9 +127,10 @@ ngx_http_push_binding_lease_remove(ngx_http_push_binding_t *b)
     ngx_http_push_slot_sum_t          sum;
     ngx_http_push_binding_command_t   cmd;
 
+    ngx_http_push_slot_close(b->w);
     ngx_http_push_slot_sum(b->w->zone, &sum);
 
-    if (sum.workers > 1) {
+    if (sum.workers) {
         ngx_http_push_binding_begin(&cmd, "HDEL");
         ngx_http_push_binding_lease_key(&cmd, b);
         ngx_http_push_binding_argf(&cmd, "slot:%ui", b->w->slot_number);

@@ -53,7 +53,6 @@ struct ngx_http_push_binding_s {
     unsigned                    walk_all:1;     /* not only the dirty ones */
     unsigned                    dirty:1;        /* some have bind_dirty */
     unsigned                    leased:1;       /* our field of it was there */
-    unsigned                    draining:1;
 };
 
 /* --- commands ------------------------------------------------------------ */
@@ -90,8 +89,7 @@ ngx_int_t ngx_http_push_binding_register(ngx_http_push_binding_t *b,
 /* NULL: it has gone meanwhile, or goes. */
 ngx_http_push_conn_t *ngx_http_push_binding_bound(uint64_t id);
 
-/* What ZRANGEBYSCORE found; again: we had been forgotten for a while, and a
-   newer connection of the device replaces us. */
+/* What ZRANGEBYSCORE found; again: for one that was bound before. */
 void ngx_http_push_binding_members(ngx_http_push_redis_reply_t *reply,
     uint64_t data);
 void ngx_http_push_binding_again(ngx_http_push_redis_reply_t *reply,

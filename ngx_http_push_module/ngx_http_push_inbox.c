@@ -15,6 +15,7 @@
 
 #include "ngx_http_push_inbox.h"
 #include "ngx_http_push_batch.h"
+#include "ngx_http_push_binding.h"
 #include "ngx_http_push_drain.h"
 #include "ngx_http_push_slot.h"
 
@@ -173,6 +174,7 @@ ngx_http_push_inbox_read_handler(ngx_event_t *rev)
         c->idle = 0;
         w->slot->state = NGX_HTTP_PUSH_SLOT_DRAIN;
         ngx_http_push_drain_start(w);
+        ngx_http_push_binding_draining(w);
         return;
     }
 

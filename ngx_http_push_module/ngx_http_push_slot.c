@@ -28,7 +28,7 @@ typedef struct {
 static ngx_int_t ngx_http_push_slot_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_http_push_slot_pair(ngx_log_t *log, int *fd);
-static void ngx_http_push_slot_close(void *data);
+static void ngx_http_push_slot_close_sockets(void *data);
 static void ngx_http_push_slot_free(ngx_http_push_zone_t *zone,
     ngx_http_push_slot_t *slot);
 static ngx_atomic_uint_t ngx_http_push_slot_started(ngx_pid_t pid);
@@ -115,7 +115,7 @@ ngx_http_push_slot_init_module(ngx_cycle_t *cycle,
 
     sockets = cln->data;
     sockets->n = 0;
-    cln->handler = ngx_http_push_slot_close;
+    cln->handler = ngx_http_push_slot_close_sockets;
 
     old = zone->sockets;
 
@@ -173,7 +173,7 @@ ngx_http_push_slot_pair(ngx_log_t *log, int *fd)
 
 
 static void
-ngx_http_push_slot_close(void *data)
+ngx_http_push_slot_close_sockets(void *data)
 {
     ngx_uint_t                      i;
     ngx_http_push_slot_sockets_t  *sockets;
@@ -238,6 +238,16 @@ ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log)
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_push_slot_close(ngx_http_push_worker_t *w)
+{
+    /* our pid keeps others from claiming it */
+
+    w->slot->state = NGX_HTTP_PUSH_SLOT_FREE;
+    ngx_memory_barrier();
 }
 
 
@@ -318,7 +328,9 @@ ngx_http_push_slot_sum(ngx_http_push_zone_t *zone,
     for (i = 0; i < zone->slots; i++) {
         slot = &zone->slot[i];
 
-        if (slot->pid && ngx_http_push_slot_alive(slot)) {
+        if (slot->state != NGX_HTTP_PUSH_SLOT_FREE
+            && ngx_http_push_slot_alive(slot))
+        {
             sum->workers++;
             sum->leaving += (slot->state == NGX_HTTP_PUSH_SLOT_DRAIN);
             sum->connections += slot->counters.connections;

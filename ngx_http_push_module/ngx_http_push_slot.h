@@ -46,13 +46,15 @@ ngx_int_t ngx_http_push_slot_init_module(ngx_cycle_t *cycle,
 /* Fills w->zone, instance, slot, generation, counters.  NGX_ERROR: all are
    taken; logged. */
 ngx_int_t ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log);
+/* Nobody needs to send anything to this worker any more. */
+void ngx_http_push_slot_close(ngx_http_push_worker_t *w);
 /* The slot is free, its counters are added to zone->gone. */
 void ngx_http_push_slot_leave(ngx_http_push_worker_t *w);
 
 /* The process that claimed the slot lives; a zombie counts as living. */
 ngx_uint_t ngx_http_push_slot_alive(ngx_http_push_slot_t *slot);
-/* Of living workers: how many, how many of them leave, and the connections of
-   all of them. */
+/* Of living workers that are not closed: how many, how many of them leave, and
+   the connections of all of them. */
 typedef struct {
     ngx_uint_t                  workers;
     ngx_uint_t                  leaving;

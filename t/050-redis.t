@@ -225,6 +225,30 @@ is_deeply([ map { $_->{event} } events('u5') ], [ 'open', 'close' ],
 $edge->logs_ok_now;
 undef $edge;
 
+# --- all workers leave
+
+$edge = Push::Edge->new(workers => 2, http => 'push_drain_time 3s;');
+wait_until(sub { $edge->status->{redis_up} == 2 });
+$key = "push:node:edge-1/" . $edge->status->{instance};
+my @stay = map { $edge->ws("s$_", raw => 1) } 1 .. 20;
+my %old = map { $_ => 1 } $edge->workers;
+$edge->signal('HUP');
+ok(wait_until(sub { 2 == grep { !$old{$_} } $edge->workers }), 'reload');
+ok(wait_until(sub { !grep { $old{$_} } $edge->workers }, 15),
+    'the old workers leave');
+ok(wait_until(sub { $edge->redis('HGET', $key, 'workers') == 2 }, 10),
+    'the lease stays');
+is($edge->redis('HGET', $key, 'draining'), 0, 'and says nothing of draining');
+@stay = map { $edge->ws("s$_", raw => 1) } 1 .. 20;
+my $master = $edge->pid;
+$edge->signal('QUIT');
+ok(wait_until(sub { ($edge->redis('HGET', $key, 'draining') || 0) == 1 }),
+    'QUIT: the lease says draining');
+ok(wait_until(sub { !-e "/proc/$master" }, 15), 'all leave');
+is($redis_keys->(), '', 'the last one takes lease and node along');
+$edge->logs_ok_now;
+undef $edge;
+
 # --- a server that refuses us, and one that is none
 
 $edge = Push::Edge->new(start => 0);
