@@ -173,6 +173,7 @@ for my $case (
 # Shared mappings larger than the page or two of nginx's own counters.
 sub zone {
     my ($pid) = @_;
+    no warnings "portable";
     return scalar grep {
         /^([0-9a-f]+)-([0-9a-f]+) rw-s/ && hex($2) - hex($1) > 16384
     } split /\n/, `cat /proc/$pid/maps`;
