@@ -7,7 +7,8 @@
  *                      |                |
  *                      |            hand_over --HTTP--> dispatcher, by hash
  *     push:ev:resync --> resync  --pages-- ^            of the log
- *     push:ev:ack -----> cursors --> store
+ *     push:ev:ack -----> cursors --> store   |
+ *     push:ev:conn ----> conns ----closes----+
  *
  * One loop thread runs everything but the store's threads; all functions of
  * this folder are called on it.
@@ -34,6 +35,7 @@ struct collector_append;
 struct collector_hand_over;
 struct collector_resync;
 struct collector_cursors;
+struct collector_conns;
 
 /* The file collector.conf; the rows are in collector_conf.c. */
 struct collector_conf {
@@ -102,7 +104,15 @@ struct collector_conf {
     X(acks_dropped, "push_collector_acks_dropped_total",                      \
       "", "Acks of another epoch or above the tip.")                          \
     X(acks_bad, "push_collector_acks_bad_total",                              \
-      "", "Ack entries refused: wrong fields.")
+      "", "Ack entries refused: wrong fields.")                               \
+    X(conns_opened, "push_collector_conn_events_total",                       \
+      "event=\"open\"", "What edges said of connections.")                    \
+    X(conns_closed, "push_collector_conn_events_total",                       \
+      "event=\"close\"", "What edges said of connections.")                   \
+    X(conns_replaced, "push_collector_conn_events_total",                     \
+      "event=\"replace\"", "What edges said of connections.")                 \
+    X(conns_bad, "push_collector_conn_events_bad_total",                      \
+      "", "Such entries refused: wrong fields.")
 
 struct collector_counters { COLLECTOR_COUNTERS(METRICS_FIELD) };
 
@@ -123,6 +133,7 @@ struct collector {
     struct collector_hand_over *hand_over;
     struct collector_cursors   *cursors;
     struct collector_resync    *resync;
+    struct collector_conns     *conns;
     struct collector_append    *append;
     struct http_server         *server;
 };

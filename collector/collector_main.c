@@ -10,6 +10,7 @@
 
 #include "collector_append.h"
 #include "collector_conf.h"
+#include "collector_conns.h"
 #include "collector_cursors.h"
 #include "collector_hand_over.h"
 #include "collector_in.h"
@@ -88,6 +89,7 @@ main_start(struct collector *c)
         || collector_hand_over_create(c, error, sizeof(error)) != PUSH_OK
         || collector_cursors_create(c, error, sizeof(error)) != PUSH_OK
         || collector_resync_create(c, error, sizeof(error)) != PUSH_OK
+        || collector_conns_create(c, error, sizeof(error)) != PUSH_OK
         || collector_append_create(c, error, sizeof(error)) != PUSH_OK
         || (c->keys = collector_keys_create(c->conf.api_keys, error,
                                             sizeof(error))) == NULL
@@ -177,6 +179,7 @@ static void
 main_stop(struct collector *c)
 {
     collector_in_destroy(c);
+    collector_conns_destroy(c);
     collector_resync_destroy(c);
     collector_cursors_destroy(c);
     collector_hand_over_destroy(c);
@@ -258,6 +261,7 @@ main_drain(void *data)
     collector_in_drain(c);
     collector_resync_stop(c);
     collector_cursors_stop(c);
+    collector_conns_stop(c);
 }
 
 

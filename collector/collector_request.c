@@ -45,6 +45,7 @@ static const struct request_row request_rows[] = {
     { "logs",   request_logs },
 };
 
+static int event_kind(struct push_str value, enum collector_event_kind *kind);
 static bool request_field(const struct push_str *fields, size_t pairs,
     const char *name, struct push_str *value);
 static struct push_str request_cut(struct push_str *rest, char at);
@@ -146,6 +147,96 @@ collector_acks_next(struct collector_acks *a, struct collector_ack *ack)
     }
 
     ack->seq = (int64_t) seq;
+
+    return PUSH_OK;
+}
+
+
+int
+collector_event_parse(struct collector_event *event,
+    const struct push_str *fields, size_t pairs, const char **error)
+{
+    struct push_str  value;
+
+    *error = "v";
+
+    if (!request_field(fields, pairs, "v", &value)
+        || !push_str_eq(value, PUSH_STR("1")))
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "node";
+
+    if (!request_field(fields, pairs, "node", &event->node)
+        || !push_name_valid(event->node))
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "inst";
+
+    if (!request_field(fields, pairs, "inst", &value)
+        || push_hex64_parse(value, &event->id.instance) != PUSH_OK)
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "conn";
+
+    if (!request_field(fields, pairs, "conn", &value)
+        || push_hex64_parse(value, &event->id.conn) != PUSH_OK
+        || push_conn_index(event->id.conn) == 0)
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "uid";
+
+    if (!request_field(fields, pairs, "uid", &event->uid)
+        || !push_name_valid(event->uid))
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "dev";
+
+    if (!request_field(fields, pairs, "dev", &event->device)
+        || !push_name_valid(event->device))
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "event";
+
+    if (!request_field(fields, pairs, "event", &value)
+        || event_kind(value, &event->kind) != PUSH_OK)
+    {
+        return PUSH_ERROR;
+    }
+
+    *error = "dev";             /* no device: replaces nobody */
+
+    return event->kind == EVENT_REPLACE
+           && push_str_eq(event->device, PUSH_STR("-")) ? PUSH_ERROR : PUSH_OK;
+}
+
+
+static int
+event_kind(struct push_str value, enum collector_event_kind *kind)
+{
+    if (push_str_eq(value, PUSH_STR("open"))) {
+        *kind = EVENT_OPEN;
+
+    } else if (push_str_eq(value, PUSH_STR("close"))) {
+        *kind = EVENT_CLOSE;
+
+    } else if (push_str_eq(value, PUSH_STR("replace"))) {
+        *kind = EVENT_REPLACE;
+
+    } else {
+        return PUSH_ERROR;
+    }
 
     return PUSH_OK;
 }

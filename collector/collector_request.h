@@ -3,6 +3,7 @@
  *
  *     fields of push:ev:resync --> request: who, which logs, how much
  *     fields of push:ev:ack ----> lines --> ack: user, device, log, seq
+ *     fields of push:ev:conn ---> event: open, close or replace of whom
  *
  * in:   fields and values of an entry (WIRES section 4); unknown fields are
  *       ignored.  out: checked values that borrow from them.  owns: nothing
@@ -70,5 +71,24 @@ int collector_acks_parse(struct collector_acks *a,
 
 /* PUSH_OK; PUSH_DECLINED: no more; PUSH_ERROR: a bad line, it is passed. */
 int collector_acks_next(struct collector_acks *a, struct collector_ack *ack);
+
+enum collector_event_kind {
+    EVENT_OPEN,
+    EVENT_CLOSE,
+    EVENT_REPLACE               /* a newer connection of its device has come */
+};
+
+/* What has become of a connection; never of the worker itself. */
+struct collector_event {
+    enum collector_event_kind kind;
+    struct push_str           node;
+    struct push_conn_id       id;
+    struct push_str           uid;
+    struct push_str           device;
+};
+
+/* As collector_request_parse(). */
+int collector_event_parse(struct collector_event *event,
+    const struct push_str *fields, size_t pairs, const char **error);
 
 #endif

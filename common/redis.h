@@ -146,6 +146,12 @@ void redis_stream_pause(struct redis_stream *s);
 void redis_stream_resume(struct redis_stream *s);
 
 /*
+ * The next read begins with what this consumer has pending, as after a
+ * connect: for entries that could not be used when they came.  Not with noack.
+ */
+void redis_stream_rewind(struct redis_stream *s);
+
+/*
  * XACK of up to 1000 ids, on an ordinary connection (this one is blocked in
  * its read).  As redis_command().
  */

@@ -38,6 +38,7 @@ struct redis_stream {
     enum redis_stream_step   step;
     bool                     asked;         /* a command is under way */
     bool                     paused;
+    bool                     rewind;        /* the next read is of pending */
     bool                     claim;
     int64_t                  claim_due_ms;  /* monotonic */
     char                     pending[REDIS_STREAM_ID];  /* read up to here */
@@ -297,8 +298,8 @@ redis_stream_on_create(const struct redis_reply *reply, void *data)
         return;
     }
 
-    snprintf(s->pending, sizeof(s->pending), "0");
-    s->step = s->conf.noack ? REDIS_STREAM_LIVE : REDIS_STREAM_PENDING;
+    s->step = REDIS_STREAM_LIVE;
+    redis_stream_rewind(s);
 
     redis_stream_next(s);
 }
@@ -346,6 +347,12 @@ redis_stream_next(struct redis_stream *s)
 
     if (s->asked || s->paused || !redis_is_up(s->redis)) {
         return;
+    }
+
+    if (s->rewind && s->step != REDIS_STREAM_CREATE) {
+        s->rewind = false;
+        s->step = REDIS_STREAM_PENDING;
+        snprintf(s->pending, sizeof(s->pending), "0");
     }
 
     if (s->step == REDIS_STREAM_CREATE) {
@@ -467,6 +474,13 @@ redis_stream_resume(struct redis_stream *s)
 {
     s->paused = false;
     redis_stream_next(s);
+}
+
+
+void
+redis_stream_rewind(struct redis_stream *s)
+{
+    s->rewind = !s->conf.noack;
 }
 
 

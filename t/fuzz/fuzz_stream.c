@@ -1,8 +1,8 @@
 /*
  * fuzz_stream: entries of streams; whatever a request is, its answer is legal
  *
- * in: a byte (1: acks; else bits of what the store has), then the fields and
- *     values of an entry, parted by 0x1f
+ * in: a byte (1: acks; 2: an event; else bits of what the store has), then the
+ *     fields and values of an entry, parted by 0x1f
  */
 
 #include "fuzz.h"
@@ -45,6 +45,22 @@ acks(const struct push_str *fields, size_t pairs)
     }
 
     FUZZ_MUST(lines <= REQUEST_ACKS_MAX);
+}
+
+
+static void
+event(const struct push_str *fields, size_t pairs)
+{
+    const char              *error = NULL;
+    struct collector_event   e;
+
+    if (collector_event_parse(&e, fields, pairs, &error) != PUSH_OK) {
+        FUZZ_MUST(error != NULL);
+        return;
+    }
+
+    FUZZ_MUST(push_name_valid(e.node) && push_name_valid(e.uid));
+    FUZZ_MUST(push_name_valid(e.device) && push_conn_index(e.id.conn) != 0);
 }
 
 
@@ -172,6 +188,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (data[0] & 1) {
         acks(fields, n / 2);
+
+    } else if (data[0] & 2) {
+        event(fields, n / 2);
 
     } else if (collector_request_parse(&r, fields, n / 2, &error) == PUSH_OK) {
         FUZZ_MUST(r.count >= 1 && r.count <= REQUEST_LOGS_MAX);

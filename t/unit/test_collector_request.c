@@ -254,6 +254,80 @@ test_too_many_acks(void **state)
 }
 
 
+static void
+test_events(void **state)
+{
+    static const struct {
+        const char *name, *value;
+        bool        legal;
+    } cases[] = {
+        { "later", "anything", true }, { "code", NULL, true },
+        { "v", "2", false }, { "v", NULL, false },
+        { "node", "a/b", false }, { "node", "", false },
+        { "node", NULL, false },
+        { "inst", "0123456789abcde", false }, { "inst", NULL, false },
+        { "conn", "0100010000000000", false },      /* the worker itself */
+        { "conn", "x", false }, { "conn", NULL, false },
+        { "uid", "u 42", false }, { "uid", NULL, false },
+        { "dev", "", false }, { "dev", NULL, false },
+        { "dev", "-", false },                      /* replaces nobody */
+        { "event", "", false }, { "event", "replaced", false },
+        { "event", NULL, false },
+        { "event", "open", true }, { "event", "close", true },
+    };
+    static const char *const names[] = {
+        "v", "node", "inst", "conn", "uid", "dev", "event", "code", "later"
+    };
+    static const char *const values[] = {
+        "1", "edge-1", "0123456789abcdef", "0100010000000007", "u42", "d1",
+        "replace", "4003", "field"
+    };
+    size_t                  i, k, n;
+    const char             *error, *value;
+    struct push_str         fields[2 * 9];
+    struct collector_event  event;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+
+        for (k = n = 0; k < 9; k++) {
+            value = strcmp(names[k], cases[i].name) == 0 ? cases[i].value
+                                                         : values[k];
+            if (value != NULL) {
+                fields[2 * n] = (struct push_str) { names[k],
+                                                    strlen(names[k]) };
+                fields[2 * n + 1] = (struct push_str) { value, strlen(value) };
+                n++;
+            }
+        }
+
+        error = NULL;
+
+        if ((collector_event_parse(&event, fields, n, &error) == PUSH_OK)
+            != cases[i].legal)
+        {
+            fail_msg("%s = %s", cases[i].name, cases[i].value);
+        }
+
+        if (!cases[i].legal) {
+            assert_string_equal(error, cases[i].name);
+        }
+
+        if (i == 0) {
+            assert_int_equal(event.kind, EVENT_REPLACE);
+            assert_true(push_str_eq(event.node, PUSH_STR("edge-1")));
+            assert_true(event.id.instance == UINT64_C(0x0123456789abcdef));
+            assert_true(event.id.conn == UINT64_C(0x0100010000000007));
+            assert_true(push_str_eq(event.uid, PUSH_STR("u42")));
+            assert_true(push_str_eq(event.device, PUSH_STR("d1")));
+        }
+    }
+
+    assert_int_equal(event.kind, EVENT_CLOSE);
+}
+
+
 int
 main(void)
 {
@@ -263,6 +337,7 @@ main(void)
         cmocka_unit_test(test_too_many_logs),
         cmocka_unit_test(test_acks),
         cmocka_unit_test(test_too_many_acks),
+        cmocka_unit_test(test_events),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

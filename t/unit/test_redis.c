@@ -416,11 +416,19 @@ test_stream(void **state)
                                       2), PUSH_OK);
     assert_int_equal(test_pending(t), 0);
 
+    /* what was not confirmed comes again after a rewind */
+
+    test_add(t, "rewound");
+    assert_true(test_wait(t, t->entries == 5));
+    redis_stream_rewind(t->stream);
+    assert_true(test_wait(t, t->entries == 6));
+    assert_string_equal(t->value, "rewound");
+
     /* FLUSHALL takes the group away; what comes then is not lost */
 
     redis_call(t->redis, NULL, NULL, PUSH_STR("FLUSHALL"));
     test_add(t, "flushed");
-    assert_true(test_wait(t, t->entries == 5));
+    assert_true(test_wait(t, t->entries == 7));
     assert_string_equal(t->value, "flushed");
 
     /* the server goes and comes back empty */
@@ -430,7 +438,7 @@ test_stream(void **state)
     test_server_start(t);
     assert_true(test_wait(t, t->ups == 2));
     test_add(t, "again");
-    assert_true(test_wait(t, t->entries == 6));
+    assert_true(test_wait(t, t->entries == 8));
     assert_string_equal(t->value, "again");
 }
 
