@@ -118,7 +118,7 @@ push_json_check(struct push_str text, unsigned depth,
     struct push_json_value *value, struct push_json_error *error)
 {
     const char              *p;
-    struct push_json_value   found;
+    struct push_json_value   found = { PUSH_JSON_NULL, { NULL, 0 } };
     struct push_json_reader  r;
 
     p = push_json_start(&r, text, depth, error);
