@@ -27,6 +27,10 @@ static ngx_int_t ngx_http_push_batch_items(ngx_http_push_worker_t *w,
     const struct push_parcel *p);
 static ngx_int_t ngx_http_push_batch_answered(ngx_http_push_worker_t *w,
     const struct push_parcel *p);
+static ngx_http_push_batch_t *ngx_http_push_batch_find(
+    ngx_http_push_batches_t *batches, uint64_t id);
+static ngx_http_push_batch_part_t *ngx_http_push_batch_part(
+    ngx_http_push_batch_t *b, const struct push_parcel *p);
 
 
 void
@@ -314,7 +318,6 @@ ngx_http_push_batch_answered(ngx_http_push_worker_t *w,
     const struct push_parcel *p)
 {
     ngx_uint_t                   i;
-    ngx_queue_t                 *q;
     ngx_http_push_batch_t       *b;
     ngx_http_push_batch_part_t  *part;
 
@@ -324,20 +327,59 @@ ngx_http_push_batch_answered(ngx_http_push_worker_t *w,
         return NGX_OK;          /* for the worker that was here before */
     }
 
-    for (q = ngx_queue_head(&w->batches->waiting);
-         q != ngx_queue_sentinel(&w->batches->waiting);
+    b = ngx_http_push_batch_find(w->batches, p->batch);
+    part = b ? ngx_http_push_batch_part(b, p) : NULL;
+
+    if (part == NULL) {
+        return NGX_OK;          /* answered at its deadline */
+    }
+
+    if (part->count != p->count) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < part->count; i++) {
+        push_lines_answer_add(&b->answers[part->indexes[i]],
+                              push_parcel_answer(p, i));
+    }
+
+    ngx_queue_remove(&part->link);
+    ngx_free(part);
+
+    if (b->ended && ngx_queue_empty(&b->parts)) {
+        ngx_http_push_batch_finish(b);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_http_push_batch_t *
+ngx_http_push_batch_find(ngx_http_push_batches_t *batches, uint64_t id)
+{
+    ngx_queue_t            *q;
+    ngx_http_push_batch_t  *b;
+
+    for (q = ngx_queue_head(&batches->waiting);
+         q != ngx_queue_sentinel(&batches->waiting);
          q = ngx_queue_next(q))
     {
         b = ngx_queue_data(q, ngx_http_push_batch_t, link);
 
-        if (b->id == p->batch) {
-            break;
+        if (b->id == id) {
+            return b;
         }
     }
 
-    if (q == ngx_queue_sentinel(&w->batches->waiting)) {
-        return NGX_OK;          /* answered at its deadline */
-    }
+    return NULL;
+}
+
+
+static ngx_http_push_batch_part_t *
+ngx_http_push_batch_part(ngx_http_push_batch_t *b, const struct push_parcel *p)
+{
+    ngx_queue_t                 *q;
+    ngx_http_push_batch_part_t  *part;
 
     for (q = ngx_queue_head(&b->parts);
          q != ngx_queue_sentinel(&b->parts);
@@ -345,28 +387,10 @@ ngx_http_push_batch_answered(ngx_http_push_worker_t *w,
     {
         part = ngx_queue_data(q, ngx_http_push_batch_part_t, link);
 
-        if (part->slot != p->from_slot || part->number != p->part) {
-            continue;
+        if (part->slot == p->from_slot && part->number == p->part) {
+            return part;
         }
-
-        if (part->count != p->count) {
-            return NGX_ERROR;
-        }
-
-        for (i = 0; i < part->count; i++) {
-            push_lines_answer_add(&b->answers[part->indexes[i]],
-                                  push_parcel_answer(p, i));
-        }
-
-        ngx_queue_remove(q);
-        ngx_free(part);
-
-        if (b->ended && ngx_queue_empty(&b->parts)) {
-            ngx_http_push_batch_finish(b);
-        }
-
-        break;
     }
 
-    return NGX_OK;
+    return NULL;
 }
