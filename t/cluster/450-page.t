@@ -84,7 +84,8 @@ is($browser->script(
 my @workers = $stack->workers;
 
 kill('KILL', @workers);
-post('while it was lost');
+$stack->publish_surely({ to => { user => 'u1' }, data => 'while it was lost',
+    key => 'lost' });
 ok(row('user', 7, '"while it was lost"'), 'it comes back by itself');
 ok(state('open'), 'and is open');
 
