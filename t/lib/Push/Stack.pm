@@ -27,9 +27,12 @@ our $root = abs_path(dirname(__FILE__) . '/../../..');
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
-# Tests have ports 21600 to 21799, a stack takes 20 of them.
+# Tests have ports 21600 to 21799, a stack takes 20 of them.  Two tests that
+# run at once begin their search at different places.
 sub free_base {
-    BASE: for (my $base = 21600; $base < 21800; $base += 20) {
+    BASE: for my $i (0 .. 9) {
+        my $base = 21600 + ($$ + $i) % 10 * 20;
+
         for my $port ($base .. $base + 19) {
             IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
                 LocalPort => $port, ReuseAddr => 1) or next BASE;
@@ -45,16 +48,22 @@ sub new {
     my ($class, %o) = @_;
 
     my $self = bless {
-        dir => tempdir('push-XXXXXX', TMPDIR => 1, CLEANUP => 0),
-        base => free_base(), options => \%o, owner => $$,
+        dir => tempdir('push-XXXXXX', TMPDIR => 1, CLEANUP => 0), options => \%o, owner => $$,
         http => HTTP::Tiny->new(timeout => 15), allow => [],
     }, $class;
 
     chmod(0755, $self->{dir});
-    $self->up(map { ("--$_" => $o{$_}) } grep { exists $o{$_} }
-              qw(edges workers));
 
-    return $self;
+    my @options = map { ("--$_" => $o{$_}) } grep { exists $o{$_} }
+        qw(edges workers);
+
+    # Somebody else may take a port in the meantime.
+    for my $left (reverse 0 .. 4) {
+        $self->{base} = free_base();
+        return $self if eval { $self->up(@options) };
+        die $@ unless $left && $@ =~ /is in use/;
+        $self->down;
+    }
 }
 
 sub run {
