@@ -30,7 +30,7 @@ struct ngx_http_push_redis_s {
     ngx_event_t                   timer;        /* BACKOFF: connect again; else
                                                    a reply's deadline */
     ngx_event_t                   clock;        /* TIME again */
-    ngx_event_t                   flush;        /* posted: send what is in out */
+    ngx_event_t                   flush;        /* posted: send all */
 
     ngx_msec_t                    ready_since;
     uint64_t                      clock_ms;     /* Redis' clock, Unix ms, at */

@@ -154,7 +154,7 @@ is($ws->wait_for('message')->{data}, 'a', 'the message arrives');
 my $big = '"' . 'x' x 200000 . '"';
 is_deeply([ $edge->deliver($e . item('user', 'u1', 0, $big)) ],
     [ 200, 'ok 1' ], 'a body beyond client_max_body_size is taken');
-is(length($ws->wait_for('message')->{data}), 1, 'after the short ephemeral one');
+is(length($ws->wait_for('message')->{data}), 1, 'after the short one');
 is(length($ws->wait_for('message')->{data}), 200000, 'it arrives whole');
 is_deeply([ glob("$edge->{dir}/tmp_client_body/*") ], [],
     'no body was ever in a file');

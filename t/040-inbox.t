@@ -88,7 +88,8 @@ cmp_ok(scalar(keys %on), '>', 1, 'connections of several workers');
 is_deeply([ $edge->deliver($e . join('',
     map { "close $_ 4002 2\nno\n" } @conn)) ], [ 200, ('ok 1') x @conn ],
     'close finds each of them');
-is_deeply([ map { $_->wait_close } @hello ], [ (4002) x @conn ], 'and closes it');
+is_deeply([ map { $_->wait_close } @hello ], [ (4002) x @conn ],
+    'and closes it');
 is_deeply([ $edge->deliver($e . join('',
     map { substr($_, 19, 4) = 'ffff'; "close $_ 4002 2\nno\n" } @conn)) ],
     [ 200, ('none') x @conn ], 'another generation of the slot: none');

@@ -272,8 +272,8 @@ $edge->start;
 ok(up(), 'the right password is taken');
 $edge->stop;
 
-$edge->redis('-a', 'right', '--no-auth-warning', 'ACL', 'SETUSER', 'edge', 'on', '>p@ss', '~*',
-    '+@all', '-info', '-client');
+$edge->redis('-a', 'right', '--no-auth-warning', 'ACL', 'SETUSER', 'edge',
+    'on', '>p@ss', '~*', '+@all', '-info', '-client');
 system('sed', '-i', "s,redis://:right\@127.0.0.1:$edge->{redis_port},"
     . "redis://edge:p%40ss\@127.0.0.1:$edge->{redis_port}/3,",
     "$edge->{dir}/nginx.conf");
