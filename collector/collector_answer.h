@@ -2,12 +2,12 @@
  * collector_answer: where each log begins, and the lines of an answer
  *
  *     request, places --begin--> after of each log; cursors to put; reset?
- *     pages of the store --log--> begin, conn, void, tip  (WIRES section 3)
+ *     pages of the store --log--> begin, conn, void, tip  (docs/rules.md 3)
  *
  * in:   a checked request, what the store knows.  out: decisions, lines
  * owns: nothing: the caller has the memory
  *
- * Pure.  Where a device starts is DESIGN section 3: the cursor of its hello;
+ * Pure.  Where a device starts is docs/protocol.md 1: the cursor of its hello;
  * else its stored cursor; else, in its own log, after the highest ack of the
  * user's devices or at the floor; in shared logs after the user's highest ack
  * or at the tip.  Another epoch, or a cursor above the tip: `reset`, and all

@@ -4,7 +4,7 @@
  *     begin: epoch   add: [node …] lines   add: lines   add: [node -] lines
  *
  * in:   whole lines, and the node that they are for.  out: bytes within the
- *       bounds of WIRES section 3.  owns: nothing
+ *       bounds of docs/rules.md 3.  owns: nothing
  *
  * Pure.
  */

@@ -1,5 +1,5 @@
 /*
- * collector_check: a publish body, checked (DESIGN section 5)
+ * collector_check: a publish body, checked (docs/protocol.md 2)
  *
  *     {"to":{"user":"u42"},"data":…,"key":…,"ttl":…,"ephemeral":…}
  *         --> targets, data as it came, key, ttl; or which member is wrong

@@ -7,7 +7,7 @@
  *         | next read 100 ms later                 |
  *         +----------------------------------------+
  *
- * in:   entries of the stream (WIRES section 4)
+ * in:   entries of the stream (docs/rules.md 4)
  * out:  cursors; an entry leaves the stream's pending list when its acks are
  *       committed, so that a collector that dies reads it again
  * owns: the reader, one batch

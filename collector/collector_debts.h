@@ -19,7 +19,7 @@
 
 #include "collector_item.h"
 
-#define DEBTS_MAX  100000           /* names (WIRES section 3) */
+#define DEBTS_MAX  100000           /* names (docs/rules.md 3) */
 
 struct collector_debts;
 struct collector_debt;              /* one name, while it is out */

@@ -7,7 +7,7 @@
  * in:   a message whose log is a legal name.  out: bytes.  owns: nothing
  *
  * Pure.  data is the last member and the bytes that came, so that the edge
- * can cut it out by `off` (DESIGN section 3).
+ * can cut it out by `off` (docs/protocol.md 1).
  */
 
 #ifndef COLLECTOR_FRAME_H

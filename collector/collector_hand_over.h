@@ -11,7 +11,7 @@
  *                                     +--> debts: `resync <log>`, paid first
  *
  * in:   committed messages, ephemeral ones, lines that answer a request
- * out:  bodies of POST /dispatch (WIRES section 3), and once a second the
+ * out:  bodies of POST /dispatch (docs/rules.md 3), and once a second the
  *       store's mark: the last row up to which all is handed over
  * owns: the queues, the debts, the probes of dispatchers that are down
  *

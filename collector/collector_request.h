@@ -5,7 +5,7 @@
  *     fields of push:ev:ack ----> lines --> ack: user, device, log, seq
  *     fields of push:ev:conn ---> event: open, close or replace of whom
  *
- * in:   fields and values of an entry (WIRES section 4); unknown fields are
+ * in:   fields and values of an entry (docs/rules.md 4); unknown fields are
  *       ignored.  out: checked values that borrow from them.  owns: nothing
  *
  * Pure.  The edge is trusted with whose connection it is, but not with the

@@ -9,7 +9,7 @@
  *          |                                                   v
  *     dispatcher <--hand_over, by node-- begin, conn, void, tip, reset
  *
- * in:   entries of the stream (WIRES section 4), read once (NOACK)
+ * in:   entries of the stream (docs/rules.md 4), read once (NOACK)
  * out:  one block of lines a request, in one body, to the node that asked
  * owns: the reader, requests in work, the answer that is being written
  *

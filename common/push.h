@@ -48,7 +48,7 @@ push_str_eq(struct push_str a, struct push_str b)
 }
 
 /*
- * Close codes (RFC 6455 7.4 and DESIGN section 3).
+ * Close codes (RFC 6455 7.4 and docs/protocol.md 1).
  * X(NAME, code, text for the log and the Close frame, counter)
  */
 #define PUSH_CLOSE_REASONS(X)                                                 \
@@ -81,7 +81,7 @@ enum push_close {
 unsigned push_close_code(enum push_close reason);
 const char *push_close_text(enum push_close reason);
 
-/* 1 to PUSH_NAME_MAX bytes of A-Z a-z 0-9 . _ : @ - (DESIGN section 2). */
+/* 1 to PUSH_NAME_MAX bytes of A-Z a-z 0-9 . _ : @ - (docs/rules.md 1). */
 bool push_name_valid(struct push_str name);
 
 /* 1 to PUSH_KEY_MAX bytes of A-Z a-z 0-9 . _ : - */

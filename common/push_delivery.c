@@ -1,5 +1,5 @@
 /*
- * push_delivery: which message may go to this client now (WIRES section 2)
+ * push_delivery: which message may go to this client now (docs/rules.md 2)
  *
  *     push ----+                        +--> WRITE, HAD, GAP, SLOW
  *     answer --+--> sent, acked, want --+

@@ -1,5 +1,5 @@
 /*
- * push_delivery: which message may go to this client now (WIRES section 2)
+ * push_delivery: which message may go to this client now (docs/rules.md 2)
  *
  *     item, answer, ack, room --> the rule --> write, forget, ask, synced
  *

@@ -1,5 +1,5 @@
 /*
- * push_lines: the line protocol of deliver and dispatch (WIRES section 3)
+ * push_lines: the line protocol of deliver and dispatch (docs/rules.md 3)
  *
  *     "user u42 18 0 61 47\n" --verb--> "USXV" --a row a letter--> item
  *     item --the same rows--> the same bytes

@@ -1,5 +1,5 @@
 /*
- * push_lines: the line protocol of deliver and dispatch (WIRES section 3)
+ * push_lines: the line protocol of deliver and dispatch (docs/rules.md 3)
  *
  *     body --push_lines_next--> item --edge, dispatcher--> reply
  *     item --push_lines_write--> body

@@ -15,7 +15,7 @@
 
 /*
  * Answers, in the order of weight: of several connections, workers or nodes
- * the heaviest word counts and the numbers add up (WIRES section 3).
+ * the heaviest word counts and the numbers add up (docs/rules.md 3).
  * OFFLINE is said by a dispatcher only.
  */
 enum push_lines_reply {

@@ -5,7 +5,7 @@
  *                                                  in order, when the last is
  *                                                  known
  *
- * in:   a body of WIRES section 3 with Push-Secret
+ * in:   a body of docs/rules.md 3 with Push-Secret
  * out:  200 text/plain; 400: the answers of what came before, then
  *       `error <line> <text>`; 403 wrong secret, 413 too large, 503 full
  * owns: requests and their items

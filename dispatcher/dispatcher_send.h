@@ -6,7 +6,7 @@
  *     lookup <-------- one answer an item ---+
  *
  * in:   items for a node, in order; edges' replies
- * out:  bodies of WIRES section 3; dispatcher_lookup_replied() for each item
+ * out:  bodies of docs/rules.md 3; dispatcher_lookup_replied() for each item
  * owns: the batches: copies of the items' lines
  *
  * A batch begins to fly at the end of the turn that filled it, or when the one

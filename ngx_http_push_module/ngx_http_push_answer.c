@@ -165,7 +165,7 @@ ngx_http_push_answer_reset(ngx_http_push_conn_t *ws,
         return ngx_http_push_answer_none;
     }
 
-    /* WIRES section 2: only before a log's first message */
+    /* docs/rules.md 2: only before a log's first message */
 
     for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
         if (!(ws->logs[i].flags & PUSH_DELIVERY_FIRST)) {
@@ -267,7 +267,7 @@ ngx_http_push_answer_sent(ngx_http_push_conn_t *ws,
 
 /*
  * The place of the log's state.  A late answer must never reach another user:
- * the uid is compared, not only the connection (WIRES section 1).
+ * the uid is compared, not only the connection (docs/rules.md 1).
  */
 
 static ngx_int_t

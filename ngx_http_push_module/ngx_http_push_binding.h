@@ -1,5 +1,5 @@
 /*
- * ngx_http_push_binding: what Redis knows of this worker (WIRES 1, 2, 4)
+ * ngx_http_push_binding: what Redis knows of this worker (docs/rules.md 1, 2, 4)
  *
  *     conn --> ZADD, XADD resync --+
  *     wheel -> renewals            +--> redis.c: one pipeline

@@ -1,5 +1,5 @@
 /*
- * ngx_http_push_binding_stream: what the collector reads (WIRES section 4)
+ * ngx_http_push_binding_stream: what the collector reads (docs/rules.md 4)
  *
  *     ask ---paced--> push:ev:resync     one request for all logs that are due
  *     ack --packed--> push:ev:ack        up to 500, or 50 ms

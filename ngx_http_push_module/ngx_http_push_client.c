@@ -1,5 +1,5 @@
 /*
- * ngx_http_push_client: what a push.v1 client says (DESIGN section 3)
+ * ngx_http_push_client: what a push.v1 client says (docs/protocol.md 1)
  *
  *     text --push_json--> type --table--> hello, ack, ping, send --> delivery
  *

@@ -17,7 +17,7 @@
 #include "ngx_http_push_ring.h"
 
 
-/* A binding lives 90 s and is renewed every 30 s +- 10 % (WIRES section 1). */
+/* A binding lives 90 s and is renewed every 30 s +- 10 % (docs/rules.md 1). */
 #define NGX_HTTP_PUSH_RENEW_MS         27000
 #define NGX_HTTP_PUSH_RENEW_JITTER_MS  6000
 

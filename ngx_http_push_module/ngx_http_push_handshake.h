@@ -17,7 +17,7 @@ ngx_int_t ngx_http_push_handshake_preaccess(ngx_http_request_t *r);
 /* content handler of a push_websocket location: who is it? */
 ngx_int_t ngx_http_push_handshake(ngx_http_request_t *r);
 /* rewrite phase: cuts the arguments off r->request_line, so that no token
-   gets into the error log (WIRES section 6) */
+   gets into the error log (docs/rules.md 6) */
 ngx_int_t ngx_http_push_handshake_rewrite(ngx_http_request_t *r);
 
 #endif

@@ -273,7 +273,7 @@ ngx_http_push_item_resync(const struct push_lines_item *item)
     if (push_str_eq(item->log, PUSH_STR("*"))) {
         ngx_http_push_ring_resync(w);
 
-        /* WIRES section 2: over max(10 s, connections / 200 per s) */
+        /* docs/rules.md 2: over max(10 s, connections / 200 per s) */
         r.spread_ms = ngx_max(10000, w->connections * 5);
         cursor = 0;
 

@@ -1,5 +1,5 @@
 /*
- * push_delivery: each rule of WIRES section 2 once, one after the other; a
+ * push_delivery: each rule of docs/rules.md 2 once, one after the other; a
  * random run of the whole is in test_push_delivery_random.c
  */
 
