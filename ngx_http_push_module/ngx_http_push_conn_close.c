@@ -218,6 +218,10 @@ ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
 
     ngx_http_push_conn_log_line(ws);
 
+    if (ws->queue.count) {
+        c->error = 1;           /* no TLS alert into a record half written */
+    }
+
     ngx_http_push_table_remove(ws);
     ngx_http_push_queue_clear(ws);
     ngx_http_push_input_free(ws);

@@ -207,7 +207,7 @@ for my $how ('at once', 'in the middle') {
 # --- TLS --------------------------------------------------------------------
 
 SKIP: {
-    skip 'no IO::Socket::SSL or no openssl', 9 unless $with_tls;
+    skip 'no IO::Socket::SSL or no openssl', 11 unless $with_tls;
 
     my $ssl = sub {
         my $s = IO::Socket::SSL->new(PeerAddr => "127.0.0.1:$tls",
@@ -241,6 +241,24 @@ SKIP: {
     $raw = $ssl->(raw => 1);
     $raw->drop;
     ok(1, 'TLS: dropped');
+
+    # kicked in the middle of a record: no alert can follow it
+    my $stuck = $ssl->();
+    $stuck->hello;
+    $stuck->wait_for('welcome');
+    my @answer;
+    for (1 .. 40) {
+        @answer = $edge->deliver("epoch e1\n"
+            . Push::Edge::item('user', 't', 0, '"' . 'x' x 500000 . '"'));
+        last if "@answer" =~ /slow/;
+    }
+    is("@answer", '200 slow', 'TLS: a client that does not read');
+    $edge->deliver("epoch e1\nkick t * 4002 4\nkick\n");
+    ok(Push::Edge::wait_until(sub { $edge->status->{connections} == 0 }),
+        'TLS: ... is closed all the same');
+    my $end = time() + 5;
+    while (time() < $end && sysread($stuck->{socket}, my $rest, 65536)) { }
+    $stuck->drop;
 }
 
 undef $ws;
