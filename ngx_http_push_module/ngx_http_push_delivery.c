@@ -81,6 +81,7 @@ ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
     ngx_http_push_hello_t *hello)
 {
     u_char      conn[PUSH_CONN_TEXT_LEN];
+    ngx_int_t   rc;
     ngx_str_t   node;
     ngx_uint_t  i;
 
@@ -102,13 +103,13 @@ ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
 
     node = ngx_http_push_worker->conf->node;
 
-    if (ngx_http_push_conn_sendf(ws,
+    rc = ngx_http_push_conn_sendf(ws,
             "{\"type\":\"welcome\",\"user\":\"%*s\",\"conn\":\"%*s\","
             "\"node\":\"%V\",\"heartbeat\":%M,\"window\":%ui}",
             (size_t) ws->user->len, ws->user->name, (size_t) sizeof(conn),
-            conn, &node, ws->conf->heartbeat_timeout / 2000, hello->window)
-        != NGX_OK)
-    {
+            conn, &node, ws->conf->heartbeat_timeout / 2000, hello->window);
+
+    if (rc != NGX_OK && rc != NGX_AGAIN) {
         ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
         return;
     }

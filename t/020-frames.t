@@ -9,10 +9,15 @@ use Test::More;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
 use Push::Edge;
 use Push::WebSocket;
+use Socket qw(SOL_SOCKET SO_RCVBUF);
 
-my $edge = Push::Edge->new(redis => 0);
+my ($small) = (Push::Edge::free_ports(8))[4];
+my $edge = Push::Edge->new(redis => 0, http => "server {
+    listen 127.0.0.1:$small sndbuf=8k;
+    location / { push_websocket; push_user small; } }");
 
 sub frame { Push::WebSocket::frame(@_) }
 
@@ -168,6 +173,29 @@ my $early = $edge->ws('u3', early => frame(1, '{"type":"hello"}')
 is($early->wait_for('welcome')->{user}, 'u3', 'frames behind the request');
 $f = $early->next_frame;
 is($f->{payload}, 'early', '... all of them');
+
+# --- a client that does not read yet ------------------------------------------
+
+for my $way ('hello', 'no hello') {
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$small",
+        Sockopts => [[SOL_SOCKET, SO_RCVBUF, pack('i', 4096)]]) or die $!;
+    my $blocked = Push::WebSocket->new(url => "ws://127.0.0.1:$small/",
+        socket => $socket);
+
+    # their pongs fill both buffers
+    $blocked->write_raw(frame(9, 'x' x 125) x 3000);
+    Push::Edge::wait_until(sub {
+        $edge->status->{bytes_in} >= 3000 * 131
+    }) or diag('?');
+    $blocked->hello(device => 'd') if $way eq 'hello';
+    Push::Edge::wait_until(sub { $edge->status->{queue_bytes} > 300 })
+        or diag('?') if $way ne 'hello';
+    $blocked->send_frame(1, $ping);
+
+    ok($blocked->wait_for('welcome'), "$way behind pongs that wait");
+    ok($blocked->wait_for('pong'), '... and the connection lives');
+    $blocked->drop;
+}
 
 $edge->stop('QUIT');
 $edge->logs_ok_now;
