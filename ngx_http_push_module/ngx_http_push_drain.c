@@ -147,10 +147,11 @@ ngx_http_push_drain_handler(ngx_event_t *ev)
         return;
     }
 
-    if (w->exiting && w->connections) {
-        /* a handshake that was under way may have ended meanwhile */
+    if (w->exiting) {
+        /* a handshake that was under way may end after the last one went */
         drain->cursor = 0;
         drain->until = w->next_index;
+        drain->left = w->connections;
         ngx_add_timer(ev, NGX_HTTP_PUSH_DRAIN_AGAIN_MS);
     }
 }

@@ -11,6 +11,7 @@ use Test::More;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
 use Push::Edge;
 use Time::HiRes qw(time sleep);
 
@@ -126,6 +127,20 @@ undef @ws;
 ok($edge->stop('QUIT'), '... and nginx too');
 is(join(' ', $edge->redis('KEYS', 'push:{*')), '', '... and their bindings');
 $edge->logs_ok_now;
+
+# --- a handshake that ends after the drain ----------------------------------
+
+my $silent = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+    or die $!;
+$edge = Push::Edge->new(redis => 0, http => 'push_drain_time 100ms;',
+    location => 'mirror /late; } location = /late { internal; proxy_pass '
+        . 'http://127.0.0.1:' . $silent->sockport . '; proxy_read_timeout 2s;');
+my $late = $edge->ws('late');
+is($late->status, 101, 'a mirror keeps a request');
+$edge->signal('QUIT');
+is($late->wait_close(8), 1012, '... beyond the drain: 1012 all the same');
+ok($edge->stop('QUIT'), '... and nginx leaves');
+$edge->logs_ok_now(qr/upstream timed out/);
 
 # --- worker_shutdown_timeout ------------------------------------------------
 
