@@ -333,7 +333,12 @@ ngx_http_push_binding_pace(ngx_http_push_binding_t *b, uint32_t *again_ms)
 
     at = b->ask_promised + NGX_HTTP_PUSH_ASK_PACE_MS;
 
-    if ((ngx_msec_int_t) (at - b->ask_free) < 0) {
+    /* who comes back too early is promised again: not further for each time */
+
+    if ((ngx_msec_int_t) (at - b->ask_free) < 0
+        || (ngx_msec_int_t) (at - b->ask_free)
+           > (ngx_msec_int_t) (b->w->connections * NGX_HTTP_PUSH_ASK_PACE_MS))
+    {
         at = b->ask_free;
     }
 
