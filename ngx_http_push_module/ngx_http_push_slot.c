@@ -186,12 +186,15 @@ ngx_http_push_slot_close_sockets(void *data)
 }
 
 
-/* The first slot that is free, or whose process has gone. */
+/*
+ * A slot whose process has gone, so that its queue has a reader again; else
+ * the first that is free.
+ */
 
 ngx_int_t
 ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log)
 {
-    ngx_uint_t             i;
+    ngx_uint_t             i, n;
     ngx_slab_pool_t       *shpool;
     ngx_http_push_slot_t  *slot;
     ngx_http_push_zone_t  *zone;
@@ -205,12 +208,22 @@ ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log)
     /* the master frees the mutex of a worker that dies in here */
     ngx_shmtx_lock(&shpool->mutex);
 
+    n = zone->slots;
+
     for (i = 0; i < zone->slots; i++) {
         slot = &zone->slot[i];
 
-        if (slot->pid && ngx_http_push_slot_alive(slot)) {
-            continue;
+        if (slot->pid == 0) {
+            n = ngx_min(n, i);
+
+        } else if (!ngx_http_push_slot_alive(slot)) {
+            n = i;
+            break;
         }
+    }
+
+    if (n < zone->slots) {
+        slot = &zone->slot[n];
 
         ngx_http_push_slot_free(zone, slot);
 
@@ -221,11 +234,9 @@ ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log)
         slot->state = NGX_HTTP_PUSH_SLOT_RUN;
 
         w->slot = slot;
-        w->slot_number = i;
+        w->slot_number = n;
         w->generation = slot->generation;
         w->counters = &slot->counters;
-
-        break;
     }
 
     ngx_shmtx_unlock(&shpool->mutex);

@@ -96,7 +96,7 @@ ok(Push::Edge::wait_until(sub {
 # --- kill -9 of a worker ----------------------------------------------------
 
 @ws = clients($edge, 4);
-my ($worker) = $edge->workers;
+my @slots = map { $_->{slot} } @{$edge->status->{workers}};
 kill('KILL', $_) for $edge->workers;
 is($_->wait_close, 1006, 'kill -9: the connection is lost') for @ws;
 Push::Edge::wait_until(sub { my @w = $edge->workers; @w == 2 });
@@ -107,6 +107,8 @@ my ($status, @answers) = $edge->deliver(join '', "epoch e1\n",
 is("@answers", 'ok 1 ok 1 ok 1 ok 1', '... and delivers');
 ok(Push::Edge::wait_until(sub { $edge->status->{connections} == 4 }),
     '... and counts its own connections only');
+is_deeply([map { $_->{slot} } @{$edge->status->{workers}}], \@slots,
+    '... in the slot whose queue had lost its reader, though others are free');
 
 # --- fast stop --------------------------------------------------------------
 
