@@ -139,7 +139,8 @@ sub start {
     my ($code, $out) = $self->command();
 
     die "nginx: $out" if $code;
-    wait_until(sub { $self->pid }) or die "nginx wrote no pid\n";
+    wait_until(sub { $self->pid && $self->workers })
+        or die "nginx has no workers\n";
 }
 
 sub pid {
