@@ -83,6 +83,7 @@ sub write_conf {
                     qw(client_body proxy fastcgi uwsgi scgi));
     my ($main, $http, $location) = map { $o{$_} // '' } qw(main http location);
 
+    $self->{alone} = $main =~ /master_process\s+off/;
     $location = "push_origins any;\n$location" if $location !~ /push_origins/;
 
     $self->write_file('edge.secret', "$secret\n", 0600);
@@ -139,7 +140,8 @@ sub start {
     my ($code, $out) = $self->command();
 
     die "nginx: $out" if $code;
-    wait_until(sub { $self->pid && $self->workers })
+    wait_until(sub { $self->pid }) or die "nginx wrote no pid\n";
+    wait_until(sub { $self->{alone} || $self->workers })
         or die "nginx has no workers\n";
 }
 
