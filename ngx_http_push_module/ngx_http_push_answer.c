@@ -11,6 +11,7 @@
 #include "ngx_http_push_answer.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_message.h"
 #include "ngx_http_push_msg.h"
 
 
@@ -55,29 +56,24 @@ struct push_lines_answer
 ngx_http_push_answer_message(ngx_http_push_conn_t *ws,
     const struct push_lines_item *item)
 {
-    ngx_int_t                         log;
-    struct push_lines_answer            answer;
-    ngx_http_push_delivery_message_t  m;
+    ngx_int_t                 log;
+    ngx_http_push_message_t   m;
+    struct push_lines_answer  answer;
 
     log = ngx_http_push_answer_log(ws, item->log);
     if (log == NGX_ERROR || item->seq == 0) {
         return ngx_http_push_answer_none;
     }
 
-    m.payload = item->payload;
-    m.off = item->off;
-    m.seq = item->seq;
-    m.expires = item->expires;
-    m.msg = NULL;
-    m.raw = NULL;
+    ngx_http_push_message_init(&m, item);
 
-    answer = ngx_http_push_delivery_give(ws, log, &m, 1);
+    answer = ngx_http_push_message_give(ws, log, &m, 1);
 
     if (answer.reply == PUSH_LINES_GAP || answer.reply == PUSH_LINES_SLOW) {
         ngx_http_push_delivery_ask(ws);
     }
 
-    ngx_http_push_delivery_message_done(&m);
+    ngx_http_push_message_done(&m);
 
     return answer;
 }

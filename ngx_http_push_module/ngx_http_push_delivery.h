@@ -39,33 +39,6 @@ void ngx_http_push_delivery_resync(ngx_http_push_conn_t *ws, uint32_t at_ms);
 /* Asks for whatever is due, after the ring has given what it holds. */
 void ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws);
 
-/* What one stored or ephemeral message came as; see item.c. */
-typedef struct {
-    struct push_str             payload;        /* the client frame's text */
-    size_t                      off;            /* of data's value in it */
-    int64_t                     seq;            /* 0: ephemeral */
-    uint64_t                    expires;        /* Unix s, 0: never */
-    ngx_http_push_msg_t        *msg;            /* made when first needed */
-    ngx_http_push_msg_t        *raw;            /* the same for raw mode */
-} ngx_http_push_delivery_message_t;
-
-/*
- * One message for one connection.  answer: it belongs to the answer that the
- * connection waits for (push_delivery_message), else it came by itself.
- * The answer says ok or queued 1, gap, slow or none; after gap and slow the
- * caller calls ngx_http_push_delivery_ask().
- */
-struct push_lines_answer ngx_http_push_delivery_give(ngx_http_push_conn_t *ws,
-    ngx_uint_t log, ngx_http_push_delivery_message_t *m, ngx_uint_t answer);
-/*
- * A message that outlives the item's body: its payload is that of its own
- * frame.  NGX_ERROR: no memory.
- */
-ngx_int_t ngx_http_push_delivery_message_copy(
-    ngx_http_push_delivery_message_t *m, const struct push_lines_item *item);
-/* Puts the frames. */
-void ngx_http_push_delivery_message_done(ngx_http_push_delivery_message_t *m);
-
 /* Writes `synced`: all that was stored in the log has been given. */
 void ngx_http_push_delivery_synced(ngx_http_push_conn_t *ws, ngx_uint_t log);
 

@@ -13,7 +13,7 @@
 
 #include "ngx_http_push_fan_out.h"
 #include "ngx_http_push_delivery.h"
-#include "ngx_http_push_msg.h"
+#include "ngx_http_push_message.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_table.h"
 
@@ -26,7 +26,7 @@
 
 typedef struct {
     ngx_queue_t                       link;
-    ngx_http_push_delivery_message_t  m;
+    ngx_http_push_message_t  m;
 } ngx_http_push_ephemeral_t;
 
 
@@ -112,7 +112,7 @@ ngx_http_push_fan_out_destroy(ngx_http_push_worker_t *w)
 static void
 ngx_http_push_fan_out_drop(ngx_http_push_ephemeral_t *e)
 {
-    ngx_http_push_delivery_message_done(&e->m);
+    ngx_http_push_message_done(&e->m);
     ngx_free(e);
 }
 
@@ -140,7 +140,7 @@ ngx_http_push_fan_out_ephemeral(ngx_http_push_worker_t *w,
         return reply;
     }
 
-    if (ngx_http_push_delivery_message_copy(&e->m, item) != NGX_OK) {
+    if (ngx_http_push_message_copy(&e->m, item) != NGX_OK) {
         ngx_free(e);
         return reply;
     }
@@ -288,7 +288,7 @@ ngx_http_push_fan_out_visit(ngx_http_push_conn_t *ws, void *data)
     }
 
     if (f->now && !ws->closing) {
-        (void) ngx_http_push_delivery_give(ws, NGX_HTTP_PUSH_ALL,
+        (void) ngx_http_push_message_give(ws, NGX_HTTP_PUSH_ALL,
                                            &f->now->m, 0);
     }
 }

@@ -14,6 +14,7 @@
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_fan_out.h"
+#include "ngx_http_push_message.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_table.h"
 
@@ -118,11 +119,11 @@ ngx_http_push_item(const struct push_lines_item *item)
 static ngx_http_push_answer_t
 ngx_http_push_item_user(const struct push_lines_item *item)
 {
-    ngx_queue_t                       *q, *next;
-    ngx_http_push_user_t              *user;
-    ngx_http_push_conn_t              *ws;
-    ngx_http_push_answer_t             answer, one;
-    ngx_http_push_delivery_message_t   m;
+    ngx_queue_t              *q, *next;
+    ngx_http_push_user_t     *user;
+    ngx_http_push_conn_t     *ws;
+    ngx_http_push_answer_t    answer, one;
+    ngx_http_push_message_t   m;
 
     answer = ngx_http_push_item_none;
 
@@ -131,12 +132,7 @@ ngx_http_push_item_user(const struct push_lines_item *item)
         return answer;
     }
 
-    m.payload = item->payload;
-    m.off = item->off;
-    m.seq = item->seq;
-    m.expires = item->expires;
-    m.msg = NULL;
-    m.raw = NULL;
+    ngx_http_push_message_init(&m, item);
 
     /* a connection that fails leaves the queue, its user may go with it: the
        next one is known before, and the end is the user's own head */
@@ -148,7 +144,7 @@ ngx_http_push_item_user(const struct push_lines_item *item)
         ws = ngx_queue_data(q, ngx_http_push_conn_t, user_link);
         next = ngx_queue_next(q);
 
-        one = ngx_http_push_delivery_give(ws, NGX_HTTP_PUSH_OWN, &m, 0);
+        one = ngx_http_push_message_give(ws, NGX_HTTP_PUSH_OWN, &m, 0);
 
         if (one.reply == PUSH_LINES_GAP || one.reply == PUSH_LINES_SLOW) {
             ngx_http_push_delivery_ask(ws);
@@ -157,7 +153,7 @@ ngx_http_push_item_user(const struct push_lines_item *item)
         push_lines_answer_add(&answer, one);
     }
 
-    ngx_http_push_delivery_message_done(&m);
+    ngx_http_push_message_done(&m);
 
     return answer;
 }

@@ -13,6 +13,7 @@
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_fan_out.h"
+#include "ngx_http_push_message.h"
 
 
 /* The ring was not looked at for so long: hints may have gone elsewhere. */
@@ -30,7 +31,7 @@ struct ngx_http_push_ring_s {
     unsigned                          started:1;
 
     /* seq % NGX_HTTP_PUSH_RING_MESSAGES; tail .. d.sent are filled */
-    ngx_http_push_delivery_message_t  messages[NGX_HTTP_PUSH_RING_MESSAGES];
+    ngx_http_push_message_t  messages[NGX_HTTP_PUSH_RING_MESSAGES];
 };
 
 
@@ -337,9 +338,9 @@ static ngx_int_t
 ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
     const struct push_lines_item *item)
 {
-    ngx_http_push_delivery_message_t   m, *old;
+    ngx_http_push_message_t  m, *old;
 
-    if (ngx_http_push_delivery_message_copy(&m, item) != NGX_OK) {
+    if (ngx_http_push_message_copy(&m, item) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -350,7 +351,7 @@ ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
     {
         old = ngx_http_push_ring_at(ring, ring->tail);
         ring->bytes -= old->payload.len;
-        ngx_http_push_delivery_message_done(old);
+        ngx_http_push_message_done(old);
         ring->tail++;
     }
 
@@ -366,12 +367,12 @@ ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
 static void
 ngx_http_push_ring_clear(ngx_http_push_ring_t *ring)
 {
-    ngx_http_push_delivery_message_t  *old;
+    ngx_http_push_message_t  *old;
 
     while (ring->tail <= ring->d.sent) {
         old = ngx_http_push_ring_at(ring, ring->tail);
         ring->bytes -= old->payload.len;
-        ngx_http_push_delivery_message_done(old);
+        ngx_http_push_message_done(old);
         ring->tail++;
     }
 }
@@ -380,11 +381,11 @@ ngx_http_push_ring_clear(ngx_http_push_ring_t *ring)
 ngx_int_t
 ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
 {
-    int64_t                            next;
-    ngx_http_push_ring_t              *ring;
-    struct push_delivery              *d;
-    struct push_lines_answer           answer;
-    ngx_http_push_delivery_message_t  *m;
+    int64_t                    next;
+    struct push_delivery      *d;
+    ngx_http_push_ring_t      *ring;
+    ngx_http_push_message_t   *m;
+    struct push_lines_answer   answer;
 
     ring = ngx_http_push_worker->all;
     d = &ws->logs[NGX_HTTP_PUSH_ALL];
@@ -418,7 +419,7 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
             return NGX_DECLINED;
         }
 
-        answer = ngx_http_push_delivery_give(ws, NGX_HTTP_PUSH_ALL, m, 0);
+        answer = ngx_http_push_message_give(ws, NGX_HTTP_PUSH_ALL, m, 0);
 
         if (ws->closing) {
             return NGX_ERROR;
