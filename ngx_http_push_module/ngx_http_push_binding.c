@@ -2,7 +2,9 @@
  * ngx_http_push_binding: which connections Redis knows, and from when
  *
  *     add ----> ZREMRANGEBYSCORE, ZADD, PEXPIRE, ZRANGEBYSCORE, XADD open
- *     renew --> ZADD, PEXPIRE            reply 1: it had gone, so ask
+ *               (with a device in MULTI: who was there before is older)
+ *     renew --> ZADD, PEXPIRE            reply 1: it had gone, so ask, and
+ *                                        look who else is there
  *     remove -> ZREM, XADD close
  *
  * in:   connections; out: commands of one pipeline, never awaited
@@ -19,13 +21,16 @@
 
 #define NGX_HTTP_PUSH_BINDING_TTL_MS    90000
 #define NGX_HTTP_PUSH_BINDING_FLUSH_MS  200
-#define NGX_HTTP_PUSH_BINDING_ADD       6       /* commands of an add */
+#define NGX_HTTP_PUSH_BINDING_ADD       8       /* commands of an add */
 #define NGX_HTTP_PUSH_BINDING_ADD_BYTES 4096    /* more than they ever take */
 
 
 static void ngx_http_push_binding_dirty(ngx_http_push_binding_t *b,
     ngx_http_push_conn_t *ws);
 static void ngx_http_push_binding_zadd(ngx_http_push_binding_t *b,
+    ngx_http_push_binding_conn_t *conn, uint64_t now_ms,
+    ngx_http_push_redis_pt handler, uint64_t data);
+static void ngx_http_push_binding_look(ngx_http_push_binding_t *b,
     ngx_http_push_binding_conn_t *conn, uint64_t now_ms,
     ngx_http_push_redis_pt handler, uint64_t data);
 static void ngx_http_push_binding_added(ngx_http_push_redis_reply_t *reply,
@@ -125,8 +130,7 @@ ngx_http_push_binding_add(ngx_http_push_conn_t *ws)
         return;
     }
 
-    ws->since_ms += ngx_http_push_redis_time_ms(b->redis)
-                    - ngx_http_push_wall_ms();
+    ws->since_ms = ngx_http_push_redis_time_ms(b->redis);
 
     if (ngx_http_push_binding_register(b, ws, NGX_HTTP_PUSH_BINDING_FIRST)
         != NGX_OK)
@@ -207,6 +211,7 @@ ngx_http_push_binding_register(ngx_http_push_binding_t *b,
 {
     u_char                            hex[16];
     uint64_t                          now_ms;
+    ngx_uint_t                        first;
     ngx_http_push_binding_conn_t      conn;
     ngx_http_push_binding_command_t   cmd;
 
@@ -225,22 +230,31 @@ ngx_http_push_binding_register(ngx_http_push_binding_t *b,
     ngx_http_push_binding_argf(&cmd, "%uL", now_ms);
     (void) ngx_http_push_binding_send(b, &cmd, NULL, 0);
 
-    ngx_http_push_binding_zadd(b, &conn, now_ms,
-                               why == NGX_HTTP_PUSH_BINDING_DIRTY
-                                   ? ngx_http_push_binding_renewed
-                                   : ngx_http_push_binding_added,
-                               ws->id);
+    first = why == NGX_HTTP_PUSH_BINDING_FIRST && ws->device;
 
-    if (ws->device) {
-        ngx_http_push_binding_begin(&cmd, "ZRANGEBYSCORE");
-        ngx_http_push_binding_key(&cmd, conn.uid);
-        ngx_http_push_binding_argf(&cmd, "%uL", now_ms);
-        ngx_http_push_binding_word(&cmd, "+inf");
+    if (first) {
+        ngx_http_push_binding_begin(&cmd, "MULTI");
+        (void) ngx_http_push_binding_send(b, &cmd, NULL, 0);
+
+        ngx_http_push_binding_zadd(b, &conn, now_ms, NULL, 0);
+        ngx_http_push_binding_look(b, &conn, now_ms, NULL, 0);
+
+        ngx_http_push_binding_begin(&cmd, "EXEC");
         (void) ngx_http_push_binding_send(b, &cmd,
-                                          why == NGX_HTTP_PUSH_BINDING_FIRST
-                                              ? ngx_http_push_binding_members
-                                              : ngx_http_push_binding_again,
+                                          ngx_http_push_binding_members,
                                           ws->id);
+
+    } else {
+        ngx_http_push_binding_zadd(b, &conn, now_ms,
+                                   why == NGX_HTTP_PUSH_BINDING_DIRTY
+                                       ? ngx_http_push_binding_renewed
+                                       : ngx_http_push_binding_added,
+                                   ws->id);
+    }
+
+    if (ws->device && !first) {
+        ngx_http_push_binding_look(b, &conn, now_ms,
+                                   ngx_http_push_binding_again, ws->id);
     }
 
     if (!ws->opened) {
@@ -287,6 +301,21 @@ ngx_http_push_binding_zadd(ngx_http_push_binding_t *b,
     ngx_http_push_binding_argf(&cmd, "%ui",
                                (ngx_uint_t) NGX_HTTP_PUSH_BINDING_TTL_MS);
     (void) ngx_http_push_binding_send(b, &cmd, NULL, 0);
+}
+
+
+static void
+ngx_http_push_binding_look(ngx_http_push_binding_t *b,
+    ngx_http_push_binding_conn_t *conn, uint64_t now_ms,
+    ngx_http_push_redis_pt handler, uint64_t data)
+{
+    ngx_http_push_binding_command_t  cmd;
+
+    ngx_http_push_binding_begin(&cmd, "ZRANGEBYSCORE");
+    ngx_http_push_binding_key(&cmd, conn->uid);
+    ngx_http_push_binding_argf(&cmd, "%uL", now_ms);
+    ngx_http_push_binding_word(&cmd, "+inf");
+    (void) ngx_http_push_binding_send(b, &cmd, handler, data);
 }
 
 
@@ -362,10 +391,17 @@ ngx_http_push_binding_added(ngx_http_push_redis_reply_t *reply, uint64_t data)
     ws = ngx_http_push_binding_bound(data);
 
     if (ws) {
-        ws->bound = 0;
-        ws->opened = 0;
-        ngx_http_push_binding_dirty(ngx_http_push_worker->binding, ws);
+        ngx_http_push_binding_failed(ws);
     }
+}
+
+
+void
+ngx_http_push_binding_failed(ngx_http_push_conn_t *ws)
+{
+    ws->bound = 0;
+    ws->opened = 0;
+    ngx_http_push_binding_dirty(ngx_http_push_worker->binding, ws);
 }
 
 
@@ -373,8 +409,12 @@ static void
 ngx_http_push_binding_renewed(ngx_http_push_redis_reply_t *reply,
     uint64_t data)
 {
-    ngx_http_push_conn_t  *ws;
+    u_char                         hex[16];
+    ngx_http_push_conn_t          *ws;
+    ngx_http_push_binding_t       *b;
+    ngx_http_push_binding_conn_t   conn;
 
+    b = ngx_http_push_worker->binding;
     ws = ngx_http_push_binding_bound(data);
 
     if (ws == NULL) {
@@ -382,13 +422,21 @@ ngx_http_push_binding_renewed(ngx_http_push_redis_reply_t *reply,
     }
 
     if (reply->type != NGX_HTTP_PUSH_REDIS_INTEGER) {
-        ngx_http_push_binding_dirty(ngx_http_push_worker->binding, ws);
+        ngx_http_push_binding_dirty(b, ws);
         return;
     }
 
     if (reply->integer == 1) {
         /* it had gone, and hints went elsewhere meanwhile */
         ngx_http_push_delivery_resync(ws, ngx_http_push_now());
+
+        if (ws->device) {
+            /* replaced, and the close has not arrived? */
+            ngx_http_push_binding_conn(b, ws, &conn, hex);
+            ngx_http_push_binding_look(b, &conn,
+                                       ngx_http_push_redis_time_ms(b->redis),
+                                       ngx_http_push_binding_again, data);
+        }
     }
 }
 

@@ -27,9 +27,8 @@ void ngx_http_push_binding_destroy(ngx_http_push_worker_t *w);
 
 /*
  * The first time for a connection: binding and event `open`; since_ms becomes
- * now by Redis' clock, so that of two connections of a device all nodes see
- * the same one as the older.  Redis down or the pipeline full: kept as dirty
- * bit, tried again with pacing.
+ * now by Redis' clock.  Others of the device are replaced.  Redis down or the
+ * pipeline full: kept as dirty bit, tried again with pacing.
  */
 void ngx_http_push_binding_add(ngx_http_push_conn_t *ws);
 /* Renewal (ZADD, PEXPIRE); a reply of 1 calls delivery_resync, and looks

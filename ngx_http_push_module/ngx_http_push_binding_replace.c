@@ -7,7 +7,9 @@
  * in:   the members of push:{<uid>}, ours among them; out: ZREM, close, replace
  * owns: nothing
  *
- * Older is who has the smaller (since, conn); since is Redis' clock for all.
+ * Who has just come was bound and looked in one step, so the others of its
+ * device were there before: no clock is asked.  Who was bound before and is
+ * bound again goes by (since, conn), since being Redis' clock for all.
  */
 
 #include "ngx_http_push_binding_state.h"
@@ -41,8 +43,9 @@ ngx_http_push_binding_again(ngx_http_push_redis_reply_t *reply,
 
 
 /*
- * The bindings of a user, ours among them: older ones of the same device are
- * replaced.  again: we had been forgotten, and a newer one may have come.
+ * The bindings of a user, ours among them.  We have only just come: those of
+ * the same device are replaced.  again: older ones are, a newer one replaces
+ * us.
  */
 
 static void
@@ -51,7 +54,7 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
 {
     u_char                         hex[16];
     ngx_int_t                      order;
-    ngx_uint_t                     i;
+    ngx_uint_t                     i, found;
     ngx_http_push_conn_t          *ws;
     ngx_http_push_binding_t       *b;
     ngx_http_push_binding_conn_t   own, other;
@@ -59,11 +62,12 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
     b = ngx_http_push_worker->binding;
     ws = ngx_http_push_binding_bound(data);
 
-    if (ws == NULL || reply->type != NGX_HTTP_PUSH_REDIS_ARRAY) {
+    if (ws == NULL) {
         return;
     }
 
     ngx_http_push_binding_conn(b, ws, &own, hex);
+    found = 0;
 
     for (i = 0; i < reply->n; i++) {
 
@@ -76,6 +80,7 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
         if (push_str_eq(other.instance, own.instance)
             && push_str_eq(other.conn, own.conn))
         {
+            found = 1;
             continue;
         }
 
@@ -87,14 +92,18 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
                                  other.conn.len, sizeof(hex));
         }
 
-        if (order < 0) {
+        if (order < 0 || !again) {
             other.uid = own.uid;
             ngx_http_push_binding_replace(b, &other);
 
-        } else if (again) {
+        } else {
             ngx_http_push_conn_close(ws, PUSH_CLOSE_REPLACED, 0, NULL, 0);
             return;
         }
+    }
+
+    if (!found && !again) {
+        ngx_http_push_binding_failed(ws);
     }
 }
 

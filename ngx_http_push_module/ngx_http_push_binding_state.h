@@ -89,6 +89,9 @@ ngx_int_t ngx_http_push_binding_register(ngx_http_push_binding_t *b,
 /* NULL: it has gone meanwhile, or goes. */
 ngx_http_push_conn_t *ngx_http_push_binding_bound(uint64_t id);
 
+/* A first ZADD has failed: again later. */
+void ngx_http_push_binding_failed(ngx_http_push_conn_t *ws);
+
 /* What ZRANGEBYSCORE found; again: for one that was bound before. */
 void ngx_http_push_binding_members(ngx_http_push_redis_reply_t *reply,
     uint64_t data);

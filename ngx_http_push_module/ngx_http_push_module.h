@@ -193,7 +193,8 @@ struct ngx_http_push_conn_s {
                                                    to write at the turn's end;
                                                    dead: in worker->dead */
     uint64_t                    id;             /* slot, generation, index */
-    uint64_t                    since_ms;       /* Unix; of the 101 */
+    uint64_t                    since_ms;       /* Unix; of the 101, then
+                                                   of the binding */
     u_char                     *device;         /* NULL: "-"; written only by
                                                    conn_set_device() */
     u_char                     *epoch;          /* the client's, until the first

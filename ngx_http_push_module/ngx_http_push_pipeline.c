@@ -331,6 +331,12 @@ ngx_http_push_pipeline_reply(ngx_http_push_pipeline_t *p, redisReply *from)
 
     ngx_memzero(&reply, sizeof(ngx_http_push_redis_reply_t));
 
+    if (from->type == REDIS_REPLY_ARRAY && from->elements
+        && from->element[from->elements - 1]->type == REDIS_REPLY_ARRAY)
+    {
+        from = from->element[from->elements - 1];   /* of an EXEC */
+    }
+
     switch (from->type) {
 
     case REDIS_REPLY_INTEGER:

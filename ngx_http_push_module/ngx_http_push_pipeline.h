@@ -24,7 +24,8 @@ typedef enum {
     NGX_HTTP_PUSH_REDIS_INTEGER,
     NGX_HTTP_PUSH_REDIS_STRING,     /* status replies too */
     NGX_HTTP_PUSH_REDIS_NIL,
-    NGX_HTTP_PUSH_REDIS_ARRAY,      /* of strings; other elements are empty */
+    NGX_HTTP_PUSH_REDIS_ARRAY,      /* of strings; other elements are empty;
+                                       of an EXEC: its last command's */
     NGX_HTTP_PUSH_REDIS_ERROR
 } ngx_http_push_redis_type_t;
 
