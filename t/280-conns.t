@@ -94,6 +94,9 @@ like($t->log, qr/event=conn_bad entry=\S+ field=$_/, "and logged: $_")
 
 # --- no dispatcher
 
+my $waits = sub { $t->redis('CLIENT', 'LIST')
+    =~ /name=push-collector-conns .*flags=b/ };
+ok(wait_until($waits), 'the reader waits for entries');
 $t->mock->end;
 $t->publish({ user => 'u1' }, 1);
 ok(wait_until(sub { $t->metric('dispatchers_up') == 0 }), 'no dispatcher');
