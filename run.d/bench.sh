@@ -35,13 +35,13 @@ bench_ms()    { awk -v us="$1" 'BEGIN { printf "%.2f", us / 1000 }'; }
 bench_stack() {
     given[dir]=$1
     given[port]=${given[port]:-7800}
-    trap 'stack_down > /dev/null' EXIT
+    trap bench_end EXIT
     stack_up > /dev/null
 }
 
 bench_end() {
-    stack_down > /dev/null
     trap - EXIT
+    stack_down > /dev/null
     rm -rf "$dir"
 }
 

@@ -11,7 +11,7 @@ deps_base=(
     "libcurl4-openssl-dev|libcurl4-gnutls-dev" libjansson-dev libcjose-dev
     libconfuse-dev libsqlite3-dev
 )
-deps_test=(clang dpkg-dev libcmocka-dev procps binutils)
+deps_test=(clang dpkg-dev libcmocka-dev procps binutils python3)
 
 # Tests that need these are skipped where they cannot be had.
 deps_optional=(chromium chromium-driver libtest-nginx-perl)
