@@ -20,7 +20,7 @@
 
 #define PUSH_FRAME_HIGH_BITS   UINT64_C(0x8080808080808080)
 
-#define PUSH_FRAME_FRAGMENTS_MAX  4095      /* what the counter holds */
+#define PUSH_FRAME_FRAGMENTS_MAX  4095      /* the counter stops there */
 
 /*
  * States of the UTF-8 decoder behind a lead byte: the next byte must lie in
@@ -377,7 +377,7 @@ push_frame_head_whole(struct push_frame *f,
 {
     uint8_t   opcode, fin, mask[4];
     uint64_t  len;
-    unsigned  i, size, fragments_max;
+    unsigned  i, size;
 
     size = push_frame_length_size(f);
     len = size ? 0 : f->head[1] & 0x7f;
@@ -409,19 +409,19 @@ push_frame_head_whole(struct push_frame *f,
             return PUSH_ERROR;
         }
 
-        fragments_max = limits->fragments_max;
-
-        if (fragments_max == 0 || fragments_max > PUSH_FRAME_FRAGMENTS_MAX) {
-            fragments_max = PUSH_FRAME_FRAGMENTS_MAX;
-        }
-
-        if (f->fragments >= fragments_max) {
+        if (limits->fragments_max
+            && (f->fragments >= limits->fragments_max
+                || f->fragments == PUSH_FRAME_FRAGMENTS_MAX))
+        {
             *reason = PUSH_CLOSE_POLICY;
             return PUSH_ERROR;
         }
 
         f->message_len += (uint32_t) len;
-        f->fragments++;
+
+        if (f->fragments < PUSH_FRAME_FRAGMENTS_MAX) {
+            f->fragments++;
+        }
     }
 
     /* From here on the head's bytes are left and mask. */

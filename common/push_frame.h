@@ -65,7 +65,7 @@ enum push_frame_event {
 struct push_frame_limits {
     uint32_t message_max;       /* bytes: 1009 */
     unsigned fragments_max;     /* frames of one message: 1008; at most 4095,
-                                   0 stands for that */
+                                   0: any number */
 };
 
 /* What one call found. */
