@@ -2,6 +2,7 @@
 #
 #   make              daemons and the dynamic module for the installed nginx
 #   make module       build/ngx_http_push_module.so
+#   make test-module  build/test/ngx_http_push_module.so, with push_test_echo
 #   make daemons      build/bin/push-{auth,collector,dispatcher}
 #   make module-static  build/static/nginx: nginx's source with the module in it
 #   make module-asan  build/asan/nginx: the same under ASan and UBSan
@@ -90,17 +91,21 @@ $(BUILD)/%.o: %.c
 	@echo "  CC    $<"
 	@$(CC) $(ALLFLAGS) $(PKG_CFLAGS) -I$(firstword $(subst /, ,$*)) -c -o $@ $<
 
-# The module, three ways.  run.d/nginx.sh configures and makes; nginx's own
+# The module, four ways.  run.d/nginx.sh configures and makes; nginx's own
 # makefile knows which objects are out of date, so only a change gets there.
 MODULE_SRC := config run.d/nginx.sh $(wildcard ngx_http_push_module/*) \
-              $(wildcard common/push*.[ch])
+              $(wildcard common/push*.[ch]) $(wildcard t/echo/*)
 
 module: $(BUILD)/ngx_http_push_module.so
+test-module: $(BUILD)/test/ngx_http_push_module.so
 module-static: $(BUILD)/static/nginx
 module-asan: $(BUILD)/asan/nginx
 
 $(BUILD)/ngx_http_push_module.so: $(MODULE_SRC)
 	@CC=$(CC) run.d/nginx.sh dynamic $(BUILD)/nginx-dev $@
+
+$(BUILD)/test/ngx_http_push_module.so: $(MODULE_SRC)
+	@CC=$(CC) run.d/nginx.sh test $(BUILD)/nginx-test $@
 
 $(BUILD)/static/nginx: $(MODULE_SRC)
 	@CC=$(CC) run.d/nginx.sh static $(BUILD)/static $@
@@ -147,6 +152,6 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all daemons unit module module-static module-asan fuzz bench clean
+.PHONY: all daemons unit module test-module module-static module-asan fuzz bench clean
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

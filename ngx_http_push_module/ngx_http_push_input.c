@@ -156,7 +156,8 @@ ngx_http_push_input_parse(ngx_http_push_conn_t *ws, u_char *pos, u_char *end)
     struct push_frame_limits  limits;
 
     limits.message_max = ws->conf->max_message_size;
-    limits.fragments_max = NGX_HTTP_PUSH_INPUT_FRAGMENTS;
+    limits.fragments_max = ngx_http_push_echoes(ws)
+                           ? 0 : NGX_HTTP_PUSH_INPUT_FRAGMENTS;
 
     while (!ws->dead && !ws->failed && !ws->fin_sent) {
 
@@ -203,7 +204,7 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
     const u_char  *text;
     size_t         len;
 
-    if (ws->raw) {
+    if (ws->raw && !ngx_http_push_echoes(ws)) {
         /* a sign of life, whatever it says */
 
         if (piece->last) {
@@ -214,7 +215,7 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
         return;
     }
 
-    if (piece->opcode != PUSH_FRAME_TEXT) {
+    if (piece->opcode != PUSH_FRAME_TEXT && !ngx_http_push_echoes(ws)) {
         ngx_http_push_conn_close(ws, PUSH_CLOSE_BINARY, 0, NULL, 0);
         return;
     }
@@ -240,7 +241,12 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
     ws->seen_ms = ngx_http_push_now();
     ngx_http_push_count(messages_in);
 
-    ngx_http_push_client_message(ws, text, len);
+    if (ngx_http_push_echoes(ws)) {
+        ngx_http_push_echo(ws, piece->opcode, text, len);
+
+    } else {
+        ngx_http_push_client_message(ws, text, len);
+    }
 
     if (ws->partial) {
         ngx_free(ws->partial);

@@ -215,6 +215,8 @@ static ngx_command_t  ngx_http_push_commands[] = {
       0,
       NULL },
 
+      NGX_HTTP_PUSH_ECHO_COMMANDS
+
       ngx_null_command
 };
 

@@ -319,4 +319,14 @@ extern ngx_module_t  ngx_http_push_module;
 #define ngx_http_push_wall_ms()                                               \
     ((uint64_t) ngx_cached_time->sec * 1000 + ngx_cached_time->msec)
 
+/* What `make test-module` adds is in t/echo; a product has nothing of it. */
+
+#if (NGX_HTTP_PUSH_TEST)
+#include "ngx_http_push_echo.h"
+#else
+#define NGX_HTTP_PUSH_ECHO_COMMANDS
+#define ngx_http_push_echoes(ws)                   0
+#define ngx_http_push_echo(ws, opcode, data, len)  (void) 0
+#endif
+
 #endif

@@ -38,6 +38,7 @@ check_prove() { timeout -k 20 300 prove -v "$1"; }
 check_build() {
     check_step "build: module (gcc)" make CC=gcc module
     check_step "build: module (clang)" make CC=clang module
+    check_step "build: module with echo" make CC=gcc test-module
     check_step "build: nginx with the module (gcc)" make CC=gcc module-static
     check_step "build: nginx with the module (clang)" \
         make CC=clang module-static

@@ -3,8 +3,9 @@
 # Builds the edge module, out of tree.
 #
 #   run.d/nginx.sh dynamic DIR OUT    .so for the installed nginx (nginx-dev)
+#   run.d/nginx.sh test DIR OUT       the same with push_test_echo (t/echo)
 #   run.d/nginx.sh static DIR OUT     an nginx with the module linked in
-#   run.d/nginx.sh asan DIR OUT       the same under ASan and UBSan
+#   run.d/nginx.sh asan DIR OUT       the same under ASan and UBSan, with echo
 #
 # DIR holds nginx's source and objects, OUT is what comes out.  CC: the
 # compiler.  Configures again only when a file came or went, the compiler, the
@@ -138,10 +139,12 @@ strict=(-Wall -Wextra -Werror -Wno-unused-parameter)
 san=(-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
      -fno-sanitize=nonnull-attribute,alignment
      -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1)
+echo=-DNGX_HTTP_PUSH_TEST
 flags=()
 
 case $kind in
-dynamic)
+dynamic|test)
+    [ "$kind" = dynamic ] || strict+=("$echo")
     copy_dev
     cd "$dir/src"
     NGX_CONF_FLAGS=()
@@ -165,7 +168,7 @@ asan)
     cd "$dir/src"
     flags=(--with-compat --with-debug --with-threads --with-http_ssl_module
            --with-http_realip_module --with-http_auth_request_module
-           --with-http_stub_status_module --with-cc-opt="${san[*]}"
+           --with-http_stub_status_module --with-cc-opt="${san[*]} $echo"
            --with-ld-opt="-fsanitize=address,undefined"
            --add-module="$root")
     target=binary
@@ -179,7 +182,7 @@ esac
 stamp=$({
     echo "$CC" "${flags[@]}"
     cat "$root/config" "$root/ngx_http_push_module/exports.map" .version
-    ls "$root"/ngx_http_push_module "$root"/common/push*
+    ls "$root"/ngx_http_push_module "$root"/common/push* "$root"/t/echo
 } | sha256sum)
 
 if [ "$(cat objs/.stamp 2>/dev/null)" != "$stamp" ]; then
