@@ -43,7 +43,7 @@ sub free_ports {
 
 # workers; main, http, location: lines of configuration that are added (a line
 # of `location` replaces push_origins any); redis => 0: none is started;
-# start => 0: only the configuration is written.
+# start => 0: only the configuration is written; module: another file.
 sub new {
     my ($class, %o) = @_;
     my ($port, $deliver, $redis) = free_ports(3);
@@ -75,8 +75,9 @@ sub write_file {
 sub write_conf {
     my ($self, %o) = @_;
     my $dir = $self->{dir};
-    my $load = $ENV{PUSH_NGINX} ? ''
-        : "load_module \"$Push::Stack::root/build/ngx_http_push_module.so\";";
+    my $module = $o{module}
+        // "$Push::Stack::root/build/ngx_http_push_module.so";
+    my $load = $ENV{PUSH_NGINX} ? '' : "load_module \"$module\";";
     my $user = $> ? '' : 'user root;';
     my $workers = $o{workers} // 1;
     my $temp = join('', map { "    ${_}_temp_path $dir/tmp_$_;\n" }

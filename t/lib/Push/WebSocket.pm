@@ -181,7 +181,7 @@ sub frame {
 
     if (length $mask) {
         my $times = int(length($payload) / 4) + 1;
-        $payload ^= substr($mask x $times, 0, length $payload);
+        $payload = "$payload" ^ substr($mask x $times, 0, length $payload);
     }
 
     return $head . $mask . $payload;
