@@ -39,13 +39,22 @@ deps_missing() {
     done
 }
 
+# The sanitizers' and fuzzers' part of clang has its version in its name.
+deps_clang() {
+    local version
+
+    version=$(clang -dumpversion 2>/dev/null) \
+        && echo "libclang-rt-${version%%.*}-dev"
+}
+
 deps_install() {
     local packages=() optional=() missing=() wanted=() set p
 
     for set; do
         case $set in
         base) packages+=("${deps_base[@]}") ;;
-        test) packages+=("${deps_test[@]}"); optional=("${deps_optional[@]}") ;;
+        test) packages+=("${deps_test[@]}" $(deps_clang))
+              optional=("${deps_optional[@]}") ;;
         esac
     done
 
@@ -77,6 +86,11 @@ deps_install() {
         deps_unguard
         mapfile -t missing < <(deps_missing "${packages[@]}")
         die "these packages could not be installed: ${missing[*]}"
+    fi
+
+    if [[ " ${missing[*]} " == *" clang "* ]]; then
+        deps_apt install $(deps_clang) \
+            || die "could not be installed: $(deps_clang)"
     fi
 
     for p in "${wanted[@]}"; do

@@ -123,11 +123,12 @@ is($two->publish({ to => { user => 'u1' }, data => 2 })->{status}, 201,
 is($one->publish({ to => { user => 'u1' }, data => 1 })->{json}{seq}, 1,
     'the first has a store of its own');
 
-my $held = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:21798')
-    or die "port 21798: $!";
+my $held = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+    or die "socket: $!";
+my $port = $held->sockport;
 ($code, $out) = $one->run('up', '--dir', "$one->{dir}/third", '--port',
-    21798 - 16);
-ok($code && $out =~ /port 21798, wanted for redis, is in use/,
+    $port - 16);
+ok($code && $out =~ /port $port, wanted for redis, is in use/,
     'a port that is taken is named');
 close($held);
 
