@@ -50,6 +50,10 @@ ngx_http_push_deliver(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;      /* a subrequest has no body */
     }
 
+    if (ngx_http_push_worker == NULL) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;    /* it waits for a slot */
+    }
+
     if (r->method != NGX_HTTP_POST) {
         if (ngx_http_push_deliver_header(r, "Allow", (u_char *) "POST", 4)
             != NGX_OK)

@@ -86,8 +86,10 @@ ngx_http_push_inbox_init(ngx_http_push_worker_t *w, ngx_cycle_t *cycle)
     inbox->retry.log = cycle->log;
     inbox->retry.cancelable = 1;
 
-    if (ngx_http_push_slot_claim(w, cycle->log) != NGX_OK) {
-        return NGX_ERROR;
+    if (ngx_http_push_slot_claim(w) != NGX_OK) {
+        ngx_free(inbox);
+        w->inbox = NULL;
+        return NGX_DECLINED;
     }
 
     c = ngx_get_connection((ngx_socket_t) w->slot->fd_rx, cycle->log);

@@ -14,7 +14,7 @@
 
 /* init_process: claims a slot (slot.h), then batch.c; adds the read event.
    Its read handler hears the quit as well (idle connection): calls
-   ngx_http_push_drain_start(). */
+   ngx_http_push_drain_start().  NGX_DECLINED: no slot is free. */
 ngx_int_t ngx_http_push_inbox_init(ngx_http_push_worker_t *w,
     ngx_cycle_t *cycle);
 /* exit_process: the slot is free. */

@@ -28,6 +28,9 @@
 #include "ngx_http_push_wheel.h"
 
 
+#define NGX_HTTP_PUSH_WAIT_MS  1000             /* between looks for a slot */
+
+
 /* a directive's bounds, and what is said to who leaves them */
 typedef struct {
     ngx_conf_post_t  post;          /* first: nginx gives us this */
@@ -56,6 +59,9 @@ static char *ngx_http_push_status_set(ngx_conf_t *cf, ngx_command_t *cmd,
 
 static ngx_int_t ngx_http_push_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_push_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_push_start(ngx_cycle_t *cycle,
+    ngx_http_push_main_conf_t *pmcf);
+static void ngx_http_push_wait_handler(ngx_event_t *ev);
 static void ngx_http_push_exit_process(ngx_cycle_t *cycle);
 
 
@@ -253,6 +259,8 @@ ngx_module_t  ngx_http_push_module = {
 
 
 ngx_http_push_worker_t  *ngx_http_push_worker;
+
+static ngx_event_t  ngx_http_push_wait;         /* for a slot */
 
 
 /* --- configuration ------------------------------------------------------ */
@@ -545,7 +553,7 @@ ngx_http_push_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_push_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_push_worker_t     *w;
+    ngx_int_t                   rc;
     ngx_http_push_main_conf_t  *pmcf;
 
     pmcf = ngx_http_push_used_conf(cycle);
@@ -557,6 +565,42 @@ ngx_http_push_init_process(ngx_cycle_t *cycle)
         return NGX_OK;      /* cache manager and loader come here too */
     }
 
+    rc = ngx_http_push_start(cycle, pmcf);
+
+    if (rc == NGX_DECLINED) {
+
+        /*
+         * Many reloads while old workers drain: an error would end this worker
+         * for good, so it serves all but WebSockets until a slot is free.
+         */
+
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "push: all %ui worker slots are taken, too many old "
+                      "workers are still leaving: this worker takes no "
+                      "WebSockets until one has gone", pmcf->slots);
+
+        ngx_http_push_wait.handler = ngx_http_push_wait_handler;
+        ngx_http_push_wait.data = cycle;
+        ngx_http_push_wait.log = cycle->log;
+        ngx_http_push_wait.cancelable = 1;
+
+        ngx_add_timer(&ngx_http_push_wait, NGX_HTTP_PUSH_WAIT_MS);
+
+        return NGX_OK;
+    }
+
+    return rc;
+}
+
+
+/* Everything of this worker.  NGX_DECLINED: all slots are taken, nothing is. */
+
+static ngx_int_t
+ngx_http_push_start(ngx_cycle_t *cycle, ngx_http_push_main_conf_t *pmcf)
+{
+    ngx_int_t                rc;
+    ngx_http_push_worker_t  *w;
+
     w = ngx_pcalloc(cycle->pool, sizeof(ngx_http_push_worker_t));
     if (w == NULL) {
         return NGX_ERROR;
@@ -567,8 +611,20 @@ ngx_http_push_init_process(ngx_cycle_t *cycle)
 
     ngx_http_push_worker = w;
 
-    if (ngx_http_push_slab_init(w) != NGX_OK
-        || ngx_http_push_inbox_init(w, cycle) != NGX_OK
+    if (ngx_http_push_slab_init(w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_push_inbox_init(w, cycle);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_push_slab_destroy(w);
+        ngx_http_push_worker = NULL;
+        ngx_pfree(cycle->pool, w);
+        return rc;
+    }
+
+    if (rc != NGX_OK
         || ngx_http_push_table_init(w) != NGX_OK
         || ngx_http_push_conn_init(w) != NGX_OK
         || ngx_http_push_ring_init(w) != NGX_OK
@@ -579,6 +635,35 @@ ngx_http_push_init_process(ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_push_wait_handler(ngx_event_t *ev)
+{
+    ngx_int_t     rc;
+    ngx_cycle_t  *cycle;
+
+    cycle = ev->data;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    rc = ngx_http_push_start(cycle, ngx_http_push_used_conf(cycle));
+
+    if (rc == NGX_DECLINED) {
+        ngx_add_timer(ev, NGX_HTTP_PUSH_WAIT_MS);
+
+    } else if (rc == NGX_OK) {
+        ngx_log_error(NGX_LOG_NOTICE, ev->log, 0,
+                      "push: this worker has a slot and takes WebSockets");
+
+    } else {
+        ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
+                      "push: this worker cannot start and serves no "
+                      "WebSockets: no memory or connections left");
+    }
 }
 
 

@@ -192,7 +192,7 @@ ngx_http_push_slot_close_sockets(void *data)
  */
 
 ngx_int_t
-ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log)
+ngx_http_push_slot_claim(ngx_http_push_worker_t *w)
 {
     ngx_uint_t             i, n;
     ngx_slab_pool_t       *shpool;
@@ -241,14 +241,7 @@ ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log)
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    if (w->slot == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "push: all %ui worker slots are taken: too many old "
-                      "workers are still leaving", zone->slots);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return w->slot ? NGX_OK : NGX_DECLINED;
 }
 
 

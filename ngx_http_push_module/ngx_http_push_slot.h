@@ -43,9 +43,9 @@ ngx_int_t ngx_http_push_slot_add_zone(ngx_conf_t *cf,
 ngx_int_t ngx_http_push_slot_init_module(ngx_cycle_t *cycle,
     ngx_http_push_main_conf_t *conf);
 
-/* Fills w->zone, instance, slot, generation, counters.  NGX_ERROR: all are
-   taken; logged. */
-ngx_int_t ngx_http_push_slot_claim(ngx_http_push_worker_t *w, ngx_log_t *log);
+/* Fills w->zone, instance, slot, generation, counters.  NGX_DECLINED: all
+   are taken. */
+ngx_int_t ngx_http_push_slot_claim(ngx_http_push_worker_t *w);
 /* Nobody needs to send anything to this worker any more. */
 void ngx_http_push_slot_close(ngx_http_push_worker_t *w);
 /* The slot is free, its counters are added to zone->gone. */

@@ -99,6 +99,10 @@ ngx_http_push_status(ngx_http_request_t *r)
         return NGX_HTTP_NOT_ALLOWED;
     }
 
+    if (ngx_http_push_worker == NULL) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;    /* it waits for a slot */
+    }
+
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;
