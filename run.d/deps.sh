@@ -39,12 +39,13 @@ deps_missing() {
     done
 }
 
-# The sanitizers' and fuzzers' part of clang has its version in its name.
+# The sanitizers' and fuzzers' part of clang has its version in its name; none
+# is named as long as there is no clang.
 deps_clang() {
     local version
 
-    version=$(clang -dumpversion 2>/dev/null) \
-        && echo "libclang-rt-${version%%.*}-dev"
+    version=$(clang -dumpversion 2>/dev/null) || return 0
+    echo "libclang-rt-${version%%.*}-dev"
 }
 
 deps_install() {
