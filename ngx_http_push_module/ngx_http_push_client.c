@@ -11,6 +11,7 @@
 #include "ngx_http_push_client.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_limit.h"
 
 
 #define NGX_HTTP_PUSH_MEMBERS  64               /* of a client's message */
@@ -29,6 +30,7 @@ typedef const char *(*ngx_http_push_client_pt)(ngx_http_push_conn_t *ws,
 typedef struct {
     const char               *type;
     ngx_http_push_client_pt   handler;
+    unsigned                  free:1;   /* of push_message_rate */
 } ngx_http_push_client_type_t;
 
 
@@ -50,10 +52,10 @@ static ngx_int_t ngx_http_push_client_log(struct push_str name);
 
 
 static const ngx_http_push_client_type_t  ngx_http_push_client_types[] = {
-    { "ack",   ngx_http_push_client_ack },
-    { "ping",  ngx_http_push_client_ping },
-    { "hello", ngx_http_push_client_hello },
-    { "send",  ngx_http_push_client_send }
+    { "ack",   ngx_http_push_client_ack,   1 },
+    { "ping",  ngx_http_push_client_ping,  0 },
+    { "hello", ngx_http_push_client_hello, 0 },
+    { "send",  ngx_http_push_client_send,  0 }
 };
 
 /* What a log's name says about the place of its state. */
@@ -117,6 +119,13 @@ ngx_http_push_client_message(ngx_http_push_conn_t *ws, const u_char *text,
                 && ngx_memcmp(type, ngx_http_push_client_types[i].type, n)
                    == 0)
             {
+                if (!ngx_http_push_client_types[i].free
+                    && ngx_http_push_limit_message(ws) != NGX_OK)
+                {
+                    ngx_http_push_conn_close(ws, PUSH_CLOSE_FLOOD, 0, NULL, 0);
+                    return;
+                }
+
                 wrong = ngx_http_push_client_types[i].handler(ws, &msg);
                 break;
             }

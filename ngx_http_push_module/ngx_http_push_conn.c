@@ -17,6 +17,7 @@
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_input.h"
+#include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_queue.h"
 #include "ngx_http_push_slab.h"
@@ -132,6 +133,7 @@ ngx_http_push_conn_create(ngx_connection_t *c, ngx_http_push_loc_conf_t *conf,
     }
 
     ws->id = push_conn_make(w->slot_number, w->generation, w->next_index++);
+    w->handshakes++;
 
     return ws;
 }
@@ -140,6 +142,9 @@ ngx_http_push_conn_create(ngx_connection_t *c, ngx_http_push_loc_conf_t *conf,
 void
 ngx_http_push_conn_discard(ngx_http_push_conn_t *ws)
 {
+    ngx_http_push_worker->handshakes--;
+
+    ngx_http_push_limit_put(ws);
     ngx_http_push_table_discard(ws);
     ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
 }
@@ -196,6 +201,7 @@ ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early, size_t len)
     ws->seen_ms = now;
     ws->ack_ms = now;
 
+    w->handshakes--;
     w->connections++;
     w->counters->connections = w->connections;
     w->started++;

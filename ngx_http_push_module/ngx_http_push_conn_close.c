@@ -16,6 +16,7 @@
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_input.h"
+#include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_queue.h"
 #include "ngx_http_push_slab.h"
@@ -160,6 +161,7 @@ ngx_http_push_conn_leaving(ngx_http_push_conn_t *ws, enum push_close reason,
         break;
     }
 
+    ngx_http_push_limit_put(ws);
     ngx_http_push_delivery_close(ws);
 }
 

@@ -1,21 +1,22 @@
 /*
  * ngx_http_push_handshake: is this an Upgrade request, and who asks?
  *
- *     request -> checks -> origin -> user -> upgrade.c
- *                   \---------\--------\--> 4xx that names the fault
+ *     request -> checks -> origin -> user -> limits -> upgrade.c
+ *                   \---------\--------\--------\--> refuse.c
  *
  * in:   GET with Upgrade (RFC 6455 4.2.1), after auth_request
- * out:  a call of ngx_http_push_upgrade(), or problem+json
+ * out:  a call of ngx_http_push_upgrade(), or of ngx_http_push_refuse()
  * owns: nothing
  */
 
 #include "ngx_http_push_handshake.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_limit.h"
+#include "ngx_http_push_refuse.h"
 #include "ngx_http_push_upgrade.h"
 
 
-#define NGX_HTTP_PUSH_KEY_LEN     24    /* of 16 bytes in base64 */
-#define NGX_HTTP_PUSH_DETAIL      256   /* bytes of a fault's sentence */
+#define NGX_HTTP_PUSH_KEY_LEN  24   /* of 16 bytes in base64 */
 
 
 /* headers of the handshake: how often, and the last value */
@@ -34,67 +35,6 @@ typedef struct {
     unsigned                push_v1:1;      /* Sec-WebSocket-Protocol has it */
 } ngx_http_push_offer_t;
 
-/*
- * Why a handshake is refused: X(NAME, status, title, detail, header, value).
- * The order is that in which a client can mend it.
- */
-#define NGX_HTTP_PUSH_REFUSALS(X)                                             \
-    X(METHOD, 405, "Method Not Allowed",                                      \
-      "a WebSocket handshake is a GET", "Allow", "GET")                       \
-    X(HTTP2, 400, "Bad Request",                                              \
-      "a WebSocket handshake needs HTTP/1.1, not HTTP/2", NULL, NULL)         \
-    X(HTTP10, 400, "Bad Request",                                             \
-      "a WebSocket handshake needs HTTP/1.1", NULL, NULL)                     \
-    X(UPGRADE, 426, "Upgrade Required",                                       \
-      "header Upgrade: websocket is missing", "Sec-WebSocket-Version", "13")  \
-    X(CONNECTION, 426, "Upgrade Required",                                    \
-      "header Connection does not contain Upgrade",                           \
-      "Sec-WebSocket-Version", "13")                                          \
-    X(VERSIONS, 400, "Bad Request",                                           \
-      "header Sec-WebSocket-Version is doubled", NULL, NULL)                  \
-    X(VERSION, 426, "Upgrade Required",                                       \
-      "header Sec-WebSocket-Version is not 13",                               \
-      "Sec-WebSocket-Version", "13")                                          \
-    X(KEYS, 400, "Bad Request",                                               \
-      "header Sec-WebSocket-Key is doubled", NULL, NULL)                      \
-    X(NO_KEY, 400, "Bad Request",                                             \
-      "header Sec-WebSocket-Key is missing", NULL, NULL)                      \
-    X(KEY, 400, "Bad Request",                                                \
-      "header Sec-WebSocket-Key is not 16 bytes in base64", NULL, NULL)       \
-    X(BODY, 400, "Bad Request",                                               \
-      "a WebSocket handshake has no body", NULL, NULL)                        \
-    X(PROTOCOL, 400, "Bad Request",                                           \
-      "header Sec-WebSocket-Protocol does not offer push.v1", NULL, NULL)     \
-    X(ORIGINS, 400, "Bad Request",                                            \
-      "header Origin is doubled", NULL, NULL)                                 \
-    X(ORIGIN, 403, "Forbidden",                                               \
-      "this Origin is not in push_origins", NULL, NULL)                       \
-    X(NOBODY, 401, "Unauthorized",                                            \
-      "nobody says which user this is", "WWW-Authenticate", "Bearer")         \
-    X(USER, 403, "Forbidden",                                                 \
-      "the user's name is not 1 to 128 bytes of A-Z a-z 0-9 . _ : @ -",       \
-      NULL, NULL)                                                             \
-    X(EXPIRED, 401, "Unauthorized",                                           \
-      "the token has expired", "WWW-Authenticate", "Bearer")                  \
-    X(LEAVING, 503, "Service Unavailable",                                    \
-      "this process takes no new connections", "Retry-After", "1")
-
-typedef enum {
-    NGX_HTTP_PUSH_REFUSE_NOT = 0,
-#define X(name, status, title, detail, header, value)                         \
-    NGX_HTTP_PUSH_REFUSE_##name,
-    NGX_HTTP_PUSH_REFUSALS(X)
-#undef X
-} ngx_http_push_refuse_t;
-
-typedef struct {
-    ngx_uint_t   status;
-    const char  *title;
-    const char  *detail;
-    const char  *header;        /* or NULL */
-    const char  *header_value;
-} ngx_http_push_refusal_t;
-
 
 static void ngx_http_push_handshake_offer(ngx_http_request_t *r,
     ngx_http_push_offer_t *offer);
@@ -107,17 +47,8 @@ static ngx_http_push_refuse_t ngx_http_push_handshake_origin(
 static ngx_int_t ngx_http_push_handshake_user(ngx_http_request_t *r,
     ngx_http_push_loc_conf_t *plcf, ngx_str_t *uid, time_t *expires,
     ngx_http_push_refuse_t *refuse);
-static ngx_int_t ngx_http_push_handshake_refuse(ngx_http_request_t *r,
-    ngx_http_push_refuse_t refuse);
-
-
-static const ngx_http_push_refusal_t  ngx_http_push_refusals[] = {
-    { 0, NULL, NULL, NULL, NULL },
-#define X(name, status, title, detail, header, value)                         \
-    { status, title, detail, header, value },
-    NGX_HTTP_PUSH_REFUSALS(X)
-#undef X
-};
+static ngx_int_t ngx_http_push_handshake_limit(ngx_http_request_t *r,
+    ngx_http_push_loc_conf_t *plcf, ngx_uint_t *max);
 
 
 /*
@@ -147,11 +78,17 @@ ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
         refuse = ngx_http_push_handshake_origin(plcf, &offer);
     }
 
+    if (refuse == NGX_HTTP_PUSH_REFUSE_NOT && ngx_http_push_worker
+        && ngx_http_push_limit_full(1))
+    {
+        refuse = NGX_HTTP_PUSH_REFUSE_FULL;
+    }
+
     if (refuse == NGX_HTTP_PUSH_REFUSE_NOT) {
         return NGX_DECLINED;
     }
 
-    ngx_http_finalize_request(r, ngx_http_push_handshake_refuse(r, refuse));
+    ngx_http_finalize_request(r, ngx_http_push_refuse(r, refuse));
 
     return NGX_DONE;
 }
@@ -162,12 +99,14 @@ ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_push_handshake(ngx_http_request_t *r)
 {
-    time_t                          expires;
-    ngx_int_t                       rc;
-    ngx_str_t                       uid;
-    ngx_http_push_offer_t           offer;
-    ngx_http_push_loc_conf_t       *plcf;
-    ngx_http_push_refuse_t          refuse;
+    time_t                     expires;
+    ngx_int_t                  rc;
+    ngx_str_t                  uid;
+    ngx_uint_t                 max;
+    ngx_http_push_conn_t      *ws;
+    ngx_http_push_offer_t      offer;
+    ngx_http_push_refuse_t     refuse;
+    ngx_http_push_loc_conf_t  *plcf;
 
     if (r != r->main) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;  /* a subrequest has no socket */
@@ -184,11 +123,43 @@ ngx_http_push_handshake(ngx_http_request_t *r)
     }
 
     if (refuse != NGX_HTTP_PUSH_REFUSE_NOT) {
-        return ngx_http_push_handshake_refuse(r, refuse);
+        return ngx_http_push_refuse(r, refuse);
     }
 
-    return ngx_http_push_upgrade(r, offer.key.value, &uid, expires,
-                                 offer.protocol.n == 0);
+    if (ngx_http_push_handshake_limit(r, plcf, &max) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ws = ngx_http_push_conn_create(r->connection, plcf, &uid, expires,
+                                   offer.protocol.n == 0);
+    if (ws == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* others have come while auth was asked */
+
+    if (ngx_http_push_limit_full(0)) {
+        refuse = NGX_HTTP_PUSH_REFUSE_FULL;
+
+    } else {
+        switch (ngx_http_push_limit_take(ws, max)) {
+
+        case NGX_HTTP_PUSH_LIMIT_OK:
+            return ngx_http_push_upgrade(r, offer.key.value, &uid, ws);
+
+        case NGX_HTTP_PUSH_LIMIT_USER:
+            refuse = NGX_HTTP_PUSH_REFUSE_LIMIT_USER;
+            break;
+
+        case NGX_HTTP_PUSH_LIMIT_ADDR:
+            refuse = NGX_HTTP_PUSH_REFUSE_LIMIT_ADDR;
+            break;
+        }
+    }
+
+    ngx_http_push_conn_discard(ws);
+
+    return ngx_http_push_refuse(r, refuse);
 }
 
 
@@ -458,80 +429,43 @@ ngx_http_push_handshake_user(ngx_http_request_t *r,
 }
 
 
-/* --- the answer --------------------------------------------------------- */
+/* push_limit_user; 0: no limit */
 
 static ngx_int_t
-ngx_http_push_handshake_refuse(ngx_http_request_t *r,
-    ngx_http_push_refuse_t refuse)
+ngx_http_push_handshake_limit(ngx_http_request_t *r,
+    ngx_http_push_loc_conf_t *plcf, ngx_uint_t *max)
 {
-    u_char                    *p;
-    ngx_int_t                  rc;
-    ngx_str_t                  type;
-    ngx_http_complex_value_t   cv;
+    uint64_t         number;
+    ngx_str_t        value;
+    struct push_str  s;
 
-    const ngx_http_push_refusal_t  *refusal;
+    *max = 0;
 
-    refusal = &ngx_http_push_refusals[refuse];
-
-    if (ngx_http_push_worker) {
-        switch (refusal->status) {
-
-        case NGX_HTTP_UNAUTHORIZED:
-        case NGX_HTTP_FORBIDDEN:
-            ngx_http_push_count(handshakes_denied);
-            break;
-
-        case NGX_HTTP_SERVICE_UNAVAILABLE:
-            ngx_http_push_count(handshakes_failed);
-            break;
-
-        default:
-            ngx_http_push_count(handshakes_bad);
-            break;
-        }
+    if (plcf->limit_user == NULL) {
+        return NGX_OK;
     }
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "push handshake refused with %ui: %s", refusal->status,
-                  refusal->detail);
-
-    rc = ngx_http_discard_request_body(r);
-
-    if (rc != NGX_OK) {
-        return rc;
+    if (ngx_http_complex_value(r, plcf->limit_user, &value) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    if (refusal->header
-        && ngx_http_push_upgrade_header(r, refusal->header,
-                                          refusal->header_value,
-                                          ngx_strlen(refusal->header_value))
-           != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (value.len == 0) {
+        return NGX_OK;
     }
 
-    if (refusal->status == NGX_HTTP_BAD_REQUEST) {
-        r->keepalive = 0;
+    s.data = (char *) value.data;
+    s.len = value.len;
+
+    if (push_uint_parse(s, NGX_MAX_UINT32_VALUE, &number) != PUSH_OK) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "\"push_limit_user\" gives \"%V\", which is no "
+                      "number of connections", &value);
+        return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, NGX_HTTP_PUSH_DETAIL);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    *max = (ngx_uint_t) ngx_min(number, PUSH_LIMIT_MAX);
 
-    ngx_memzero(&cv, sizeof(ngx_http_complex_value_t));
-
-    cv.value.data = p;
-    cv.value.len = ngx_snprintf(p, NGX_HTTP_PUSH_DETAIL,
-                                "{\"title\":\"%s\",\"status\":%ui,"
-                                "\"detail\":\"%s\"}" CRLF,
-                                refusal->title, refusal->status,
-                                refusal->detail)
-                   - p;
-
-    ngx_str_set(&type, "application/problem+json");
-
-    return ngx_http_send_response(r, refusal->status, &type, &cv);
+    return NGX_OK;
 }
 
 

@@ -1,10 +1,11 @@
 /*
  * ngx_http_push_handshake: an Upgrade request becomes a connection
  *
- *     request -> checks, origin, user -> 101 -> request freed -> conn
+ *     request -> checks, origin, user, limits -> 101 -> request freed -> conn
  *
  * in:   GET with Upgrade (RFC 6455 4.2.1), after auth_request
- * out:  101 and a started connection, or 400, 401, 403, 405, 426, 500, 503
+ * out:  101 and a started connection, or 400, 401, 403, 405, 426, 429, 500,
+ *       503
  */
 
 #ifndef NGX_HTTP_PUSH_HANDSHAKE_H

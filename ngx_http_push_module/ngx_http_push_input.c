@@ -16,6 +16,7 @@
 #include "ngx_http_push_client.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_conn_log.h"
+#include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_slab.h"
 
@@ -24,6 +25,8 @@
 #define NGX_HTTP_PUSH_INPUT_FRAGMENTS  1024     /* of one message */
 #define NGX_HTTP_PUSH_INPUT_START      512      /* bytes of a cut message */
 #define NGX_HTTP_PUSH_INPUT_ANSWERS    64       /* frames: one writev */
+
+#define NGX_HTTP_PUSH_INPUT_FLOOD      "too many pings and pongs"
 
 
 struct ngx_http_push_control_s {
@@ -208,8 +211,12 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
         /* a sign of life, whatever it says */
 
         if (piece->last) {
-            ws->seen_ms = ngx_http_push_now();
+            ngx_http_push_limit_seen(ws);
             ngx_http_push_count(messages_in);
+
+            if (ngx_http_push_limit_message(ws) != NGX_OK) {
+                ngx_http_push_conn_close(ws, PUSH_CLOSE_FLOOD, 0, NULL, 0);
+            }
         }
 
         return;
@@ -238,7 +245,7 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
         len = ws->partial_len;
     }
 
-    ws->seen_ms = ngx_http_push_now();
+    ngx_http_push_limit_seen(ws);
     ngx_http_push_count(messages_in);
 
     if (ngx_http_push_echoes(ws)) {
@@ -328,22 +335,20 @@ ngx_http_push_input_control(ngx_http_push_conn_t *ws,
         len = control->len;
     }
 
-    switch (piece->opcode) {
-
-    case PUSH_FRAME_CLOSE:
+    if (piece->opcode == PUSH_FRAME_CLOSE) {
         ngx_http_push_input_close(ws, data, len);
-        break;
 
-    case PUSH_FRAME_PING:
-        ngx_http_push_input_ping(ws, data, len);
-        /* fall through */
+    } else if (!ws->closing) {
+        ngx_http_push_limit_seen(ws);
 
-    default:
-        if (!ws->closing) {
-            ws->seen_ms = ngx_http_push_now();
+        if (ngx_http_push_limit_control(ws) != NGX_OK) {
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_POLICY, 0,
+                                     NGX_HTTP_PUSH_INPUT_FLOOD,
+                                     sizeof(NGX_HTTP_PUSH_INPUT_FLOOD) - 1);
+
+        } else if (piece->opcode == PUSH_FRAME_PING) {
+            ngx_http_push_input_ping(ws, data, len);
         }
-
-        break;
     }
 
     if (ws->control && !ws->pong_wanted) {
@@ -359,10 +364,6 @@ ngx_http_push_input_ping(ngx_http_push_conn_t *ws, const u_char *data,
 {
     ngx_http_push_msg_t      *m;
     ngx_http_push_control_t  *control;
-
-    if (ws->closing) {
-        return;
-    }
 
     if (ws->queue.count && !ws->c->write->ready) {
 

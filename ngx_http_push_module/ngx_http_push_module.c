@@ -31,15 +31,6 @@
 #define NGX_HTTP_PUSH_WAIT_MS  1000             /* between looks for a slot */
 
 
-/* a directive's bounds, and what is said to who leaves them */
-typedef struct {
-    ngx_conf_post_t  post;          /* first: nginx gives us this */
-    ngx_uint_t       min;
-    ngx_uint_t       max;
-    char            *text;
-} ngx_http_push_bounds_t;
-
-
 static ngx_int_t ngx_http_push_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_push_postconfiguration(ngx_conf_t *cf);
 static void *ngx_http_push_create_main_conf(ngx_conf_t *cf);
@@ -48,8 +39,6 @@ static void *ngx_http_push_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_push_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 
-static char *ngx_http_push_msec_bounds(ngx_conf_t *cf, void *post, void *data);
-static char *ngx_http_push_size_bounds(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_push_websocket(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_push_deliver_set(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -65,37 +54,42 @@ static void ngx_http_push_wait_handler(ngx_event_t *ev);
 static void ngx_http_push_exit_process(ngx_cycle_t *cycle);
 
 
-static ngx_http_push_bounds_t  ngx_http_push_drain_bounds = {
-    { ngx_http_push_msec_bounds }, 0, 3600000, "must be at most 1h"
+static ngx_http_push_conf_bounds_t  ngx_http_push_drain_bounds = {
+    { ngx_http_push_conf_msec_bounds }, 0, 3600000, "must be at most 1h"
 };
 
-static ngx_http_push_bounds_t  ngx_http_push_ring_bounds = {
-    { ngx_http_push_size_bounds }, 65536, 1073741824,
+static ngx_http_push_conf_bounds_t  ngx_http_push_ring_bounds = {
+    { ngx_http_push_conf_size_bounds }, 65536, 1073741824,
     "must be 64k to 1g"
 };
 
-static ngx_http_push_bounds_t  ngx_http_push_heartbeat_bounds = {
-    { ngx_http_push_msec_bounds }, 5000, 3600000,
+static ngx_http_push_conf_bounds_t  ngx_http_push_memory_bounds = {
+    { ngx_http_push_conf_size_bounds }, 1048576, 1099511627776,
+    "must be 1m to 1048576m"
+};
+
+static ngx_http_push_conf_bounds_t  ngx_http_push_heartbeat_bounds = {
+    { ngx_http_push_conf_msec_bounds }, 5000, 3600000,
     "must be at least 5s, and at most 1h"
 };
 
-static ngx_http_push_bounds_t  ngx_http_push_hello_bounds = {
-    { ngx_http_push_msec_bounds }, 100, 60000,
+static ngx_http_push_conf_bounds_t  ngx_http_push_hello_bounds = {
+    { ngx_http_push_conf_msec_bounds }, 100, 60000,
     "must be at least 100ms, and at most 1m"
 };
 
-static ngx_http_push_bounds_t  ngx_http_push_ack_bounds = {
-    { ngx_http_push_msec_bounds }, 100, 600000,
+static ngx_http_push_conf_bounds_t  ngx_http_push_ack_bounds = {
+    { ngx_http_push_conf_msec_bounds }, 100, 600000,
     "must be at least 100ms, and at most 10m"
 };
 
-static ngx_http_push_bounds_t  ngx_http_push_resync_bounds = {
-    { ngx_http_push_msec_bounds }, 10000, 3600000,
+static ngx_http_push_conf_bounds_t  ngx_http_push_resync_bounds = {
+    { ngx_http_push_conf_msec_bounds }, 10000, 3600000,
     "must be at least 10s, and at most 1h"
 };
 
-static ngx_http_push_bounds_t  ngx_http_push_message_bounds = {
-    { ngx_http_push_size_bounds }, 256, 1048576,
+static ngx_http_push_conf_bounds_t  ngx_http_push_message_bounds = {
+    { ngx_http_push_conf_size_bounds }, 256, 1048576,
     "must be at least 256 bytes, and at most 1m"
 };
 
@@ -136,6 +130,20 @@ static ngx_command_t  ngx_http_push_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_push_main_conf_t, ring_bytes),
       &ngx_http_push_ring_bounds },
+
+    { ngx_string("push_send_memory"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_push_main_conf_t, send_memory),
+      &ngx_http_push_memory_bounds },
+
+    { ngx_string("push_limit_connections"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_push_conf_limit_connections,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("push_websocket"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
@@ -203,6 +211,27 @@ static ngx_command_t  ngx_http_push_commands[] = {
     { ngx_string("push_send_queue"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
       ngx_http_push_conf_send_queue,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("push_limit_user"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_push_conf_limit_user,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_push_loc_conf_t, limit_user),
+      NULL },
+
+    { ngx_string("push_limit_addr"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_push_conf_limit_addr,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("push_message_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_push_conf_message_rate,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -284,6 +313,8 @@ ngx_http_push_create_main_conf(ngx_conf_t *cf)
 
     pmcf->drain_time = NGX_CONF_UNSET_MSEC;
     pmcf->ring_bytes = NGX_CONF_UNSET_SIZE;
+    pmcf->send_memory = NGX_CONF_UNSET_SIZE;
+    pmcf->limit_connections = NGX_CONF_UNSET_UINT;
 
     return pmcf;
 }
@@ -298,6 +329,8 @@ ngx_http_push_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_msec_value(pmcf->drain_time, 30000);
     ngx_conf_init_size_value(pmcf->ring_bytes, 1048576);
+    ngx_conf_init_size_value(pmcf->send_memory, 268435456);
+    ngx_conf_init_uint_value(pmcf->limit_connections, 0);
 
     if (pmcf->redis_url.len && pmcf->deliver.len == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -343,6 +376,10 @@ ngx_http_push_create_loc_conf(ngx_conf_t *cf)
     plcf->max_message_size = NGX_CONF_UNSET_SIZE;
     plcf->queue_bytes = NGX_CONF_UNSET_SIZE;
     plcf->queue_count = NGX_CONF_UNSET_UINT;
+    plcf->limit_user = NGX_CONF_UNSET_PTR;
+    plcf->limit_addr = NGX_CONF_UNSET_UINT;
+    plcf->message_rate = NGX_CONF_UNSET_UINT;
+    plcf->message_burst = NGX_CONF_UNSET_UINT;
 
     return plcf;
 }
@@ -374,6 +411,14 @@ ngx_http_push_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               16384);
     ngx_conf_merge_size_value(conf->queue_bytes, prev->queue_bytes, 65536);
     ngx_conf_merge_uint_value(conf->queue_count, prev->queue_count, 128);
+    ngx_conf_merge_ptr_value(conf->limit_user, prev->limit_user, NULL);
+    ngx_conf_merge_uint_value(conf->limit_addr, prev->limit_addr, 0);
+    ngx_conf_merge_uint_value(conf->message_rate, prev->message_rate, 0);
+    ngx_conf_merge_uint_value(conf->message_burst, prev->message_burst, 0);
+
+    if (conf->websocket && (conf->limit_user || conf->limit_addr)) {
+        conf->main->limits = 1;
+    }
 
     if (conf->websocket && conf->user == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -441,26 +486,6 @@ ngx_http_push_postconfiguration(ngx_conf_t *cf)
 
 
 /* --- directives --------------------------------------------------------- */
-
-static char *
-ngx_http_push_msec_bounds(ngx_conf_t *cf, void *post, void *data)
-{
-    ngx_msec_t              *msec = data;
-    ngx_http_push_bounds_t  *b = post;
-
-    return (*msec < b->min || *msec > b->max) ? b->text : NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_push_size_bounds(ngx_conf_t *cf, void *post, void *data)
-{
-    size_t                  *size = data;
-    ngx_http_push_bounds_t  *b = post;
-
-    return (*size < b->min || *size > b->max) ? b->text : NGX_CONF_OK;
-}
-
 
 /* A location has one content handler, and it is one of ours or another's. */
 

@@ -57,6 +57,7 @@ typedef struct ngx_http_push_binding_s ngx_http_push_binding_t;
 typedef struct ngx_http_push_drain_s   ngx_http_push_drain_t;
 typedef struct ngx_http_push_zone_s    ngx_http_push_zone_t;
 typedef struct ngx_http_push_slot_s    ngx_http_push_slot_t;
+typedef struct ngx_http_push_limits_s  ngx_http_push_limits_t;
 
 /* --- counters: one row is the name in C, JSON and Prometheus ------------ */
 
@@ -68,6 +69,8 @@ typedef struct ngx_http_push_slot_s    ngx_http_push_slot_t;
     X(handshakes_ok,         "handshakes answered 101")                       \
     X(handshakes_bad,        "handshakes refused with 400, 405 or 426")       \
     X(handshakes_denied,     "handshakes refused with 401 or 403")            \
+    X(handshakes_limited,    "handshakes refused with 429")                   \
+    X(handshakes_full,       "handshakes refused by push_limit_connections")  \
     X(handshakes_failed,     "handshakes that ended with 5xx or were left")   \
     X(messages_in,           "client messages received")                      \
     X(messages_out,          "messages written to clients")                   \
@@ -133,6 +136,10 @@ typedef struct {
     ngx_uint_t                  nsecrets;
     ngx_msec_t                  drain_time;     /* push_drain_time, 30s */
     size_t                      ring_bytes;     /* push_ring_size, 1m */
+    size_t                      send_memory;    /* push_send_memory, 256m */
+    ngx_uint_t                  limit_connections;      /* of a worker, 0: no */
+    ngx_flag_t                  limits;         /* users or addresses are
+                                                   counted somewhere */
     ngx_shm_zone_t             *shm_zone;
     ngx_uint_t                  slots;          /* min(255, max(64, 4 x w)) */
 } ngx_http_push_main_conf_t;
@@ -142,6 +149,10 @@ typedef struct {
     ngx_flag_t                  deliver;        /* push_deliver, here */
     ngx_http_complex_value_t   *user;           /* push_user */
     ngx_http_complex_value_t   *expires;        /* push_expires */
+    ngx_http_complex_value_t   *limit_user;     /* push_limit_user */
+    ngx_uint_t                  limit_addr;     /* push_limit_addr, 0: no */
+    ngx_uint_t                  message_rate;   /* a second, 0: no limit */
+    ngx_uint_t                  message_burst;  /* messages at once */
     ngx_array_t                *origins;        /* of ngx_str_t; NULL: any */
     ngx_msec_t                  heartbeat_timeout;      /* 60s, 5s .. 1h */
     ngx_msec_t                  hello_timeout;          /* 1s */
@@ -218,11 +229,15 @@ struct ngx_http_push_conn_s {
     uint32_t                    check_ms;       /* next periodic check */
     uint32_t                    expires;        /* Unix s of the token, 0: never */
     uint32_t                    messages;       /* written, for the close line */
+    uint32_t                    message_level;  /* as of seen_ms: limit.c */
     uint64_t                    bytes;          /* written, for the close line */
 
     uint32_t                    partial_len;
     uint32_t                    partial_size;   /* memory behind partial */
-    uint16_t                    close_code;     /* closing: as sent or heard */
+    union {
+        uint16_t                control_level;  /* as of seen_ms: limit.c */
+        uint16_t                close_code;     /* closing: as sent or heard */
+    };
     uint8_t                     close_reason;   /* closing: enum push_close */
     uint8_t                     device_len;
     uint8_t                     socklen;        /* of the address behind this */
@@ -251,6 +266,8 @@ struct ngx_http_push_conn_s {
     unsigned                    pong_wanted:1;  /* queue blocked: latest ping */
     unsigned                    draining:1;     /* bye was sent */
     unsigned                    tls:1;
+    unsigned                    user_counted:1; /* in the zone: limit.c */
+    unsigned                    addr_counted:1;
 
     /* then: socklen bytes of the client's address */
 };
@@ -275,6 +292,8 @@ typedef struct {
     uint64_t                    instance;       /* random per nginx start */
     uint64_t                    next_index;     /* 40 bits, from 1 */
     ngx_uint_t                  connections;
+    ngx_uint_t                  handshakes;     /* connections whose 101 is
+                                                   not out yet */
     size_t                      queue_bytes;    /* of all queues */
 
     ngx_http_push_table_t      *table;

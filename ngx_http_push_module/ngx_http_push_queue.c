@@ -23,9 +23,6 @@
 #define NGX_HTTP_PUSH_QUEUE_OWN_BYTES  65536
 #define NGX_HTTP_PUSH_QUEUE_OWN_COUNT  64
 
-/* of all queues of a worker: beyond it only empty ones take a message */
-#define NGX_HTTP_PUSH_QUEUE_WORKER_BYTES  (256 * 1024 * 1024)
-
 
 static ngx_int_t ngx_http_push_queue_grow(ngx_http_push_queue_t *q);
 static ssize_t ngx_http_push_queue_write(ngx_http_push_conn_t *ws);
@@ -45,14 +42,13 @@ ngx_http_push_queue_room(ngx_http_push_conn_t *ws, size_t len)
     conf = ws->conf;
 
     if (q->count == 0) {
-        return 1;       /* of any size */
+        return 1;       /* of any size, whatever the others have */
     }
 
     return q->count < conf->queue_count
            && q->bytes < conf->queue_bytes
            && len <= conf->queue_bytes - q->bytes
-           && ngx_http_push_worker->queue_bytes
-              < NGX_HTTP_PUSH_QUEUE_WORKER_BYTES;
+           && ngx_http_push_worker->queue_bytes < conf->main->send_memory;
 }
 
 

@@ -11,6 +11,7 @@
  */
 
 #include "ngx_http_push_slot.h"
+#include "ngx_http_push_limit.h"
 
 #include <sys/random.h>
 
@@ -40,10 +41,16 @@ ngx_http_push_slot_add_zone(ngx_conf_t *cf, ngx_http_push_main_conf_t *conf)
     size_t     size;
     ngx_str_t  name = ngx_string("ngx_http_push");
 
-    /* the slab pool's head and page table come on top of the one block */
+    /* the slab pool's head and page table come on top of the blocks */
 
     size = offsetof(ngx_http_push_zone_t, slot)
            + conf->slots * sizeof(ngx_http_push_slot_t);
+
+    if (conf->limits) {
+        size = ngx_align(size, ngx_pagesize)
+               + ngx_http_push_limit_size(conf->slots);
+    }
+
     size = ngx_align(size, ngx_pagesize) + 8 * ngx_pagesize + size / 64;
 
     conf->shm_zone = ngx_shared_memory_add(cf, &name, size,
@@ -87,6 +94,13 @@ ngx_http_push_slot_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (getrandom(&zone->instance, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
                       "push: getrandom() failed");
+        return NGX_ERROR;
+    }
+
+    if (conf->limits
+        && ngx_http_push_limit_init_zone(zone, shpool, shm_zone->shm.log)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -226,6 +240,7 @@ ngx_http_push_slot_claim(ngx_http_push_worker_t *w)
         slot = &zone->slot[n];
 
         ngx_http_push_slot_free(zone, slot);
+        ngx_http_push_limit_clear(zone, n);
 
         slot->generation = (slot->generation + 1) & 0xffff;
         slot->worker = ngx_worker;

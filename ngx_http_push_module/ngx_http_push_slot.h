@@ -30,6 +30,7 @@ struct ngx_http_push_slot_s {
 struct ngx_http_push_zone_s {
     uint64_t                    instance;
     ngx_uint_t                  slots;
+    ngx_http_push_limits_t     *limits;         /* NULL: nobody is counted */
     void                       *sockets;        /* of the master: who closes
                                                    them; NULL: not made yet */
     ngx_http_push_counters_t    gone;           /* of workers that have left */

@@ -39,36 +39,36 @@ static ngx_int_t ngx_http_push_upgrade_variable_conn(ngx_http_request_t *r,
 
 ngx_int_t
 ngx_http_push_upgrade(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *uid,
-    time_t expires, ngx_uint_t raw)
+    ngx_http_push_conn_t *ws)
 {
-    ngx_http_push_loc_conf_t     *plcf;
     ngx_http_push_upgrade_ctx_t  *ctx;
-
-    plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_push_upgrade_ctx_t));
     if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        goto failed;
     }
 
     ctx->cleanup = ngx_http_cleanup_add(r, 0);
     if (ctx->cleanup == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        goto failed;
     }
 
-    ctx->ws = ngx_http_push_conn_create(r->connection, plcf, uid, expires, raw);
-    if (ctx->ws == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
+    ctx->ws = ws;
     ctx->cleanup->handler = ngx_http_push_upgrade_cleanup;
     ctx->cleanup->data = ctx;
     ctx->user = *uid;
-    ctx->conn = ctx->ws->id;
+    ctx->conn = ws->id;
 
     ngx_http_set_ctx(r, ctx, ngx_http_push_module);
 
-    return ngx_http_push_upgrade_accept(r, key, raw);
+    return ngx_http_push_upgrade_accept(r, key, ws->raw);
+
+failed:
+
+    ngx_http_push_conn_discard(ws);
+    ngx_http_push_count(handshakes_failed);
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 

@@ -21,12 +21,12 @@ typedef struct {
 ngx_int_t ngx_http_push_upgrade_variables(ngx_conf_t *cf);
 
 /*
- * Answers 101 and hands the connection over.  key: the client's, checked; uid
- * is in the request's pool; raw: no subprotocol.  The result is the content
- * handler's.
+ * Answers 101 and hands ws over, which is taken: if the request ends otherwise
+ * it is discarded.  key: the client's, checked; uid is in the request's pool.
+ * The result is the content handler's.
  */
 ngx_int_t ngx_http_push_upgrade(ngx_http_request_t *r, ngx_str_t *key,
-    ngx_str_t *uid, time_t expires, ngx_uint_t raw);
+    ngx_str_t *uid, ngx_http_push_conn_t *ws);
 
 /* Adds a header to the answer; the value is copied, the name is a constant. */
 ngx_int_t ngx_http_push_upgrade_header(ngx_http_request_t *r,

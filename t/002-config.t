@@ -74,8 +74,17 @@ for my $case (
         . ' push_hello_timeout 100ms; push_ack_interval 100ms;'
         . ' push_resync_interval 10s; push_max_message_size 1k;'
         . ' push_send_queue 1 1k; push_origins http://a;'
-        . ' push_ring_size 64k; push_drain_time 1h; push_node edge-1;',
+        . ' push_ring_size 64k; push_drain_time 1h; push_node edge-1;'
+        . ' push_limit_user 1; push_limit_addr 65535; push_send_memory 1m;'
+        . ' push_limit_connections 1; push_message_rate 1/s;',
         user => ''],
+    ['limits that are off', http => 'push_limit_user 3; push_limit_addr 3;'
+        . ' push_message_rate 5/s; push_limit_connections off;',
+        location => 'push_limit_user off; push_limit_addr off;'
+        . ' push_message_rate off;'],
+    ['a limit by variable', location => 'push_limit_user $arg_limit;'],
+    ['a rate with burst', location => 'push_message_rate 10000/s'
+        . ' burst=1000000;'],
 ) {
     my ($title, %o) = @$case;
     ($code, $out) = says(%o);
@@ -156,6 +165,31 @@ for my $case (
         http => 'push_secret_file blank;'],
     [qr/secret file ".*\/long" is longer than 4096 bytes/,
         http => 'push_secret_file long;'],
+    (map { [qr/"push_limit_user" directive needs a number of 1 to 65535/,
+        location => "push_limit_user $_;"] } qw(0 65536 -1 x '' 1x)),
+    (map { [qr/"push_limit_addr" directive needs a number of 1 to 65535/,
+        location => "push_limit_addr $_;"] } qw(0 65536 $arg_limit)),
+    (map { [qr/"push_limit_connections" directive needs a number of 1 to/,
+        http => "push_limit_connections $_;"] } qw(0 10000001 all)),
+    (map { [qr/"push_$_" directive is duplicate/,
+        location => "push_$_ 1; push_$_ 2;"] } qw(limit_user limit_addr)),
+    [qr/"push_limit_connections" directive is duplicate/,
+        http => 'push_limit_connections 1; push_limit_connections 2;'],
+    [qr/"push_message_rate" directive is duplicate/,
+        location => 'push_message_rate 1/s; push_message_rate off;'],
+    (map { [qr/"push_message_rate" directive needs a rate of 1\/s to 10000/,
+        location => "push_message_rate $_;"] }
+        qw(5 0/s 10001/s /s off/s 5/m 5r/s), 'off burst=3'),
+    [qr/"push_message_rate" directive takes burst=N/,
+        location => 'push_message_rate 5/s nodelay;'],
+    (map { [qr/"push_message_rate" directive needs a burst of 1 to/,
+        location => "push_message_rate 5/s burst=$_;"] } qw(0 1000001 off)),
+    (map { [qr/"push_send_memory" directive must be 1m to 1048576m/,
+        http => "push_send_memory $_;"] } qw(1023k 1048577m)),
+    [qr/"push_send_memory" directive is not allowed here/,
+        location => 'push_send_memory 1m;'],
+    [qr/"push_limit_connections" directive is not allowed here/,
+        location => 'push_limit_connections 5;'],
     [qr/"push_websocket" directive is not allowed here/,
         http => 'push_websocket;'],
     [qr/"push_redis" directive is not allowed here/,
@@ -170,14 +204,16 @@ for my $case (
 
 # loaded but unused: no descriptors and no shared memory beyond nginx's own
 
-# Shared mappings larger than the page or two of nginx's own counters.
-sub zone {
+# Sizes of shared mappings larger than the page or two of nginx's own counters.
+sub zones {
     my ($pid) = @_;
     no warnings "portable";
-    return scalar grep {
-        /^([0-9a-f]+)-([0-9a-f]+) rw-s/ && hex($2) - hex($1) > 16384
+    return grep { $_ > 16384 } map {
+        /^([0-9a-f]+)-([0-9a-f]+) rw-s/ ? hex($2) - hex($1) : ()
     } split /\n/, `cat /proc/$pid/maps`;
 }
+
+sub zone { return scalar(my @all = zones(@_)) }
 
 says(websocket => '', other => 'return 204;');
 $edge->start;
@@ -193,6 +229,23 @@ says();
 $edge->start;
 ($worker) = $edge->workers;
 is(zone($worker), 1, 'used: one zone');
+cmp_ok((zones($worker))[0], '<', 1048576, '... of less than 1 MB');
+$edge->stop;
+
+says(http => 'push_limit_user 5; push_limit_connections 5;'
+    . ' push_message_rate 5/s;', location => 'push_limit_user off;');
+$edge->start;
+($worker) = $edge->workers;
+cmp_ok((zones($worker))[0], '<', 1048576, '... also when limits are off');
+$edge->stop;
+
+says(location => 'push_limit_addr 5;');
+$edge->start;
+($worker) = $edge->workers;
+cmp_ok((zones($worker))[0], '>', 64 * 1048576,
+    'a limit needs counters for each slot');
+my ($rss) = `grep RssShmem /proc/$worker/status` =~ /(\d+) kB/;
+cmp_ok($rss, '<', 4096, '... in memory are only those that are used');
 $edge->stop;
 
 $edge->logs_ok_now(qr/\[emerg\]/);

@@ -183,9 +183,9 @@ for my $way ('hello', 'no hello') {
         socket => $socket);
 
     # their pongs fill both buffers
-    $blocked->write_raw(frame(9, 'x' x 125) x 3000);
+    $blocked->write_raw(frame(9, 'x' x 125) x 900);
     Push::Edge::wait_until(sub {
-        $edge->status->{bytes_in} >= 3000 * 131
+        $edge->status->{bytes_in} >= 900 * 131
     }) or diag('?');
     $blocked->hello(device => 'd') if $way eq 'hello';
     Push::Edge::wait_until(sub { $edge->status->{queue_bytes} > 300 })
