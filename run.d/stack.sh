@@ -345,7 +345,8 @@ stack_up() {
     nginx=${PUSH_NGINX:-$(command -v nginx || echo /usr/sbin/nginx)}
 
     stack_settings
-    mkdir -p "$dir"
+    mkdir -p "$dir" && touch "$dir/.lock" \
+        || die "nothing can be written to $dir (choose --dir)"
 
     exec 7> "$dir/.lock"
     flock -n 7 || die "another ./run works on $dir"

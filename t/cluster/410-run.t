@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/../lib";
 use IO::Socket::INET;
 use MIME::Base64 qw(decode_base64url);
 use JSON::PP;
+use POSIX ();
 use Push::Stack;
 
 # --- the command line -------------------------------------------------------
@@ -29,6 +30,9 @@ says('up --port x', qr/--port must be a number/, 'a port is a number');
 says('up --dir', qr/--dir needs a value/, 'an option without its value');
 says('up --dir /tmp/none --store mongo', qr/not available in this version/,
     'mongo says that it is not there yet');
+says("up --dir ''", qr/--dir needs a value/, 'an option with an empty value');
+says('up --dir /proc', qr{nothing can be written to /proc},
+    'a directory where nothing can be written');
 says('up --nonsense', qr/unknown option --nonsense/, 'an unknown option');
 says('clean --port 1', qr/clean does not take --port/,
     'an option of another command');
@@ -41,6 +45,10 @@ my $help = `$Push::Stack::root/run --help`;
 is($?, 0, 'help is no failure');
 like($help, qr/^  $_ /m, "help names $_")
     for qw(deps build demo up down token check bench clean);
+
+is(`cd $Push::Stack::root && bash -euc '
+    . run.d/deps.sh; PATH=/none; p=(first \$(deps_clang)); echo "\${p[*]}"'`,
+    "first\n", 'deps goes on where there is no clang');
 
 # --- one stack --------------------------------------------------------------
 
@@ -143,6 +151,29 @@ like($one->down, qr/nothing was running/, 'down twice is no failure');
 $one->up;
 is($one->publish({ to => { user => 'u1' }, data => 4 })->{json}{seq}, 2,
     'the store outlives down and up');
+
+# --- demo -------------------------------------------------------------------
+
+# As in a script: what a shell starts with & begins with INT ignored.
+$one->down;
+my $log = "$one->{dir}/demo.out";
+my $pid = fork() // die "fork: $!";
+
+if ($pid == 0) {
+    $SIG{INT} = 'IGNORE';
+    open(STDOUT, '>', $log);
+    open(STDERR, '>&', \*STDOUT);
+    exec("$Push::Stack::root/run", 'demo', '--dir', $one->{dir});
+    POSIX::_exit(127);
+}
+
+ok(Push::Stack::wait_until(sub { `cat $log` =~ /Ctrl-C ends/ }, 60),
+    'demo says what to do') or diag(`cat $log`);
+kill('INT', $pid);
+waitpid($pid, 0);
+is($?, 0, 'Ctrl-C is no failure');
+like(`cat $log`, qr/^ended: nginx-1 .*redis$/m, 'and ends all');
+is_deeply([ glob("$one->{dir}/pids/*.pid") ], [], 'demo leaves no process');
 
 $_->logs_ok_now for $one, $two;
 
