@@ -163,8 +163,8 @@ if ($pid == 0) {
     $SIG{INT} = 'IGNORE';
     open(STDOUT, '>', $log);
     open(STDERR, '>&', \*STDOUT);
-    exec("$Push::Stack::root/run", 'demo', '--dir', $one->{dir});
-    POSIX::_exit(127);
+    exec("$Push::Stack::root/run", 'demo', '--dir', $one->{dir})
+        or POSIX::_exit(127);
 }
 
 ok(Push::Stack::wait_until(sub { `cat $log` =~ /Ctrl-C ends/ }, 60),
