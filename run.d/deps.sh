@@ -131,6 +131,8 @@ deps_root() {
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo > /dev/null \
             || die "packages are missing: run ./run deps as root (no sudo here)"
+        sudo true \
+            || die "packages are missing, sudo fails: run ./run deps as root"
         deps_sudo=(sudo)
     fi
 }
