@@ -10,6 +10,7 @@ package Push::Browser;
 use warnings;
 use strict;
 
+use Cwd qw(abs_path);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
@@ -29,12 +30,27 @@ sub which {
     return;
 }
 
+# A snap, or a script that only asks for one: Ubuntu has no other.
+sub is_snap {
+    my $file = abs_path($_[0]) // '';
+    my $head = '';
+
+    if (open(my $fh, '<', $file)) {
+        read($fh, $head, 4096);
+    }
+
+    return $file =~ m{/snap(?:/|\z)} || $head =~ m{^#!.*/snap/bin/}s;
+}
+
 # Why there is no browser; undef: there is one.
 sub missing {
-    return 'no chromium is installed (package chromium)'
-        unless which('chromium', 'chromium-browser', 'google-chrome');
-    return 'no chromedriver is installed (package chromium-driver)'
-        unless which('chromedriver');
+    my $browser = which('chromium', 'chromium-browser', 'google-chrome')
+        or return 'no chromium is installed (package chromium)';
+    my $driver = which('chromedriver')
+        or return 'no chromedriver is installed (package chromium-driver)';
+
+    return 'chromium is a snap here, and a snap sees another /tmp'
+        if is_snap($browser) || is_snap($driver);
     return;
 }
 
