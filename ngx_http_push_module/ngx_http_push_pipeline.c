@@ -16,8 +16,17 @@
 #define NGX_HTTP_PUSH_PIPELINE_OUT    16384     /* kept while idle */
 #define NGX_HTTP_PUSH_PIPELINE_READ   16384     /* of one recv */
 #define NGX_HTTP_PUSH_PIPELINE_READS  16        /* recvs a call */
+#define NGX_HTTP_PUSH_PIPELINE_ARRAY  65536     /* elements of one reply */
+
+#if (HIREDIS_MAJOR >= 1)
+typedef size_t  ngx_http_push_pipeline_elements_t;
+#else
+typedef int     ngx_http_push_pipeline_elements_t;
+#endif
 
 
+static void *ngx_http_push_pipeline_array(const redisReadTask *task,
+    ngx_http_push_pipeline_elements_t elements);
 static ngx_int_t ngx_http_push_pipeline_reserve(ngx_http_push_pipeline_t *p,
     size_t len);
 static ngx_int_t ngx_http_push_pipeline_replies(ngx_http_push_pipeline_t *p);
@@ -25,6 +34,11 @@ static void ngx_http_push_pipeline_reply(ngx_http_push_pipeline_t *p,
     redisReply *from);
 static void ngx_http_push_pipeline_done(ngx_http_push_pipeline_t *p,
     ngx_http_push_redis_reply_t *reply);
+
+
+/* hiredis' own, and the same with a bound of arrays */
+static const redisReplyObjectFunctions  *ngx_http_push_pipeline_hiredis;
+static redisReplyObjectFunctions         ngx_http_push_pipeline_functions;
 
 
 ngx_int_t
@@ -51,11 +65,41 @@ ngx_http_push_pipeline_deinit(ngx_http_push_pipeline_t *p)
 ngx_int_t
 ngx_http_push_pipeline_open(ngx_http_push_pipeline_t *p)
 {
+    redisReader  *reader;
+
     p->error = NULL;
     p->unparsed = 0;
-    p->reader = redisReaderCreate();
 
-    return p->reader ? NGX_OK : NGX_ERROR;
+    reader = redisReaderCreate();
+    if (reader == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_push_pipeline_hiredis == NULL) {
+        ngx_http_push_pipeline_hiredis = reader->fn;
+        ngx_http_push_pipeline_functions = *reader->fn;
+        ngx_http_push_pipeline_functions.createArray =
+                                                  ngx_http_push_pipeline_array;
+    }
+
+    reader->fn = &ngx_http_push_pipeline_functions;
+    p->reader = reader;
+
+    return NGX_OK;
+}
+
+
+/* The reader takes memory for all elements as soon as it has their number. */
+
+static void *
+ngx_http_push_pipeline_array(const redisReadTask *task,
+    ngx_http_push_pipeline_elements_t elements)
+{
+    if (elements > NGX_HTTP_PUSH_PIPELINE_ARRAY) {
+        return NULL;
+    }
+
+    return ngx_http_push_pipeline_hiredis->createArray(task, elements);
 }
 
 
