@@ -1,34 +1,23 @@
 /*
  * ngx_http_push_module: directives, their merge, and nginx's hooks
  *
- *     nginx.conf --> main conf, location confs --> a worker's parts
+ *     nginx.conf --> main conf, location confs --> worker.c
  *
- * in:   directives; out: handlers of locations, one ngx_http_push_worker_t in
- *       each worker.  owns: the order in which the parts come and go
+ * in:   directives; out: handlers of locations, phases, the zone
+ * owns: nothing
  *
  * Loaded but unused it adds no zone, socket, timer or phase handler.  What
  * push_redis and push_secret_file say is read by ngx_http_push_conf.c.
  */
 
 #include "ngx_http_push_module.h"
-#include "ngx_http_push_binding.h"
 #include "ngx_http_push_conf.h"
-#include "ngx_http_push_conn.h"
 #include "ngx_http_push_deliver.h"
-#include "ngx_http_push_drain.h"
 #include "ngx_http_push_handshake.h"
-#include "ngx_http_push_inbox.h"
-#include "ngx_http_push_fan_out.h"
-#include "ngx_http_push_ring.h"
-#include "ngx_http_push_slab.h"
 #include "ngx_http_push_slot.h"
 #include "ngx_http_push_status.h"
-#include "ngx_http_push_table.h"
 #include "ngx_http_push_upgrade.h"
-#include "ngx_http_push_wheel.h"
-
-
-#define NGX_HTTP_PUSH_WAIT_MS  1000             /* between looks for a slot */
+#include "ngx_http_push_worker.h"
 
 
 static ngx_int_t ngx_http_push_preconfiguration(ngx_conf_t *cf);
@@ -48,9 +37,6 @@ static char *ngx_http_push_status_set(ngx_conf_t *cf, ngx_command_t *cmd,
 
 static ngx_int_t ngx_http_push_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_push_init_process(ngx_cycle_t *cycle);
-static ngx_int_t ngx_http_push_start(ngx_cycle_t *cycle,
-    ngx_http_push_main_conf_t *pmcf);
-static void ngx_http_push_wait_handler(ngx_event_t *ev);
 static void ngx_http_push_exit_process(ngx_cycle_t *cycle);
 
 
@@ -285,11 +271,6 @@ ngx_module_t  ngx_http_push_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-ngx_http_push_worker_t  *ngx_http_push_worker;
-
-static ngx_event_t  ngx_http_push_wait;         /* for a slot */
 
 
 /* --- configuration ------------------------------------------------------ */
@@ -578,7 +559,6 @@ ngx_http_push_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_push_init_process(ngx_cycle_t *cycle)
 {
-    ngx_int_t                   rc;
     ngx_http_push_main_conf_t  *pmcf;
 
     pmcf = ngx_http_push_used_conf(cycle);
@@ -590,129 +570,12 @@ ngx_http_push_init_process(ngx_cycle_t *cycle)
         return NGX_OK;      /* cache manager and loader come here too */
     }
 
-    rc = ngx_http_push_start(cycle, pmcf);
-
-    if (rc == NGX_DECLINED) {
-
-        /*
-         * Many reloads while old workers drain: an error would end this worker
-         * for good, so it serves all but WebSockets until a slot is free.
-         */
-
-        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "push: all %ui worker slots are taken, too many old "
-                      "workers are still leaving: this worker takes no "
-                      "WebSockets until one has gone", pmcf->slots);
-
-        ngx_http_push_wait.handler = ngx_http_push_wait_handler;
-        ngx_http_push_wait.data = cycle;
-        ngx_http_push_wait.log = cycle->log;
-        ngx_http_push_wait.cancelable = 1;
-
-        ngx_add_timer(&ngx_http_push_wait, NGX_HTTP_PUSH_WAIT_MS);
-
-        return NGX_OK;
-    }
-
-    return rc;
-}
-
-
-/* Everything of this worker.  NGX_DECLINED: all slots are taken, nothing is. */
-
-static ngx_int_t
-ngx_http_push_start(ngx_cycle_t *cycle, ngx_http_push_main_conf_t *pmcf)
-{
-    ngx_int_t                rc;
-    ngx_http_push_worker_t  *w;
-
-    w = ngx_pcalloc(cycle->pool, sizeof(ngx_http_push_worker_t));
-    if (w == NULL) {
-        return NGX_ERROR;
-    }
-
-    w->conf = pmcf;
-    w->next_index = 1;
-
-    ngx_http_push_worker = w;
-
-    if (ngx_http_push_slab_init(w) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_http_push_inbox_init(w, cycle);
-
-    if (rc == NGX_DECLINED) {
-        ngx_http_push_slab_destroy(w);
-        ngx_http_push_worker = NULL;
-        ngx_pfree(cycle->pool, w);
-        return rc;
-    }
-
-    if (rc != NGX_OK
-        || ngx_http_push_table_init(w) != NGX_OK
-        || ngx_http_push_conn_init(w) != NGX_OK
-        || ngx_http_push_ring_init(w) != NGX_OK
-        || ngx_http_push_fan_out_init(w) != NGX_OK
-        || ngx_http_push_binding_init(w) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_push_wait_handler(ngx_event_t *ev)
-{
-    ngx_int_t     rc;
-    ngx_cycle_t  *cycle;
-
-    cycle = ev->data;
-
-    if (ngx_exiting) {
-        return;
-    }
-
-    rc = ngx_http_push_start(cycle, ngx_http_push_used_conf(cycle));
-
-    if (rc == NGX_DECLINED) {
-        ngx_add_timer(ev, NGX_HTTP_PUSH_WAIT_MS);
-
-    } else if (rc == NGX_OK) {
-        ngx_log_error(NGX_LOG_NOTICE, ev->log, 0,
-                      "push: this worker has a slot and takes WebSockets");
-
-    } else {
-        ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
-                      "push: this worker cannot start and serves no "
-                      "WebSockets: no memory or connections left");
-    }
+    return ngx_http_push_worker_init(cycle, pmcf);
 }
 
 
 static void
 ngx_http_push_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_http_push_worker_t  *w;
-
-    w = ngx_http_push_worker;
-
-    if (w == NULL) {
-        return;
-    }
-
-    /* against the order of init_process: nobody misses what it calls */
-
-    ngx_http_push_drain_destroy(w);
-    ngx_http_push_conn_destroy(w);
-    ngx_http_push_binding_destroy(w);
-    ngx_http_push_fan_out_destroy(w);
-    ngx_http_push_ring_destroy(w);
-    ngx_http_push_table_destroy(w);
-    ngx_http_push_inbox_destroy(w);
-    ngx_http_push_slab_destroy(w);
-
-    ngx_http_push_worker = NULL;
+    ngx_http_push_worker_deinit();
 }
