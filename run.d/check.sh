@@ -80,13 +80,19 @@ check_t() {
 }
 
 check() {
-    mkdir -p build/check
-    rm -f build/check/*.log
-
+    check_begin
     check_build
     check_unit
     check_t
+    check_end
+}
 
+check_begin() {
+    mkdir -p build/check
+    rm -f build/check/*.log
+}
+
+check_end() {
     say ""
     say "logs: build/check/"
     say "$check_passed passed, $check_failed failed"

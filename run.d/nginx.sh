@@ -6,6 +6,9 @@
 #   run.d/nginx.sh test DIR OUT       the same with push_test_echo (t/echo)
 #   run.d/nginx.sh static DIR OUT     an nginx with the module linked in
 #   run.d/nginx.sh asan DIR OUT       the same under ASan and UBSan, with echo
+#   run.d/nginx.sh SUITE DIR OUT      as static, of bookworm, trixie or sid,
+#                                     with echo
+#   run.d/nginx.sh source SUITE       only fetches that source
 #
 # DIR holds nginx's source and objects, OUT is what comes out.  CC: the
 # compiler.  Configures again only when a file came or went, the compiler, the
@@ -15,9 +18,16 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kind=$1
-dir=$2
-out=$3
 CC=${CC:-cc}
+
+if [ "$kind" = source ]; then
+    suite=$2
+    dir=$root/build/nginx-src-$suite/fetch     # whose lock is another one
+    out=$dir/src
+else
+    dir=$2
+    out=$3
+fi
 
 mkdir -p "$dir" "$(dirname "$out")"
 dir=$(cd "$dir" && pwd)
@@ -41,34 +51,59 @@ apt_targets() {
             'Created-By: Packages' 'Origin: Ubuntu' 2>/dev/null
 }
 
+# One suite of Debian, whatever runs here, from the archive that apt knows.
+apt_suite() {
+    local uri keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+              'Origin: Debian' 'Label: Debian' 'Component: main' 2>/dev/null \
+          | head -n 1)
+
+    if [ -n "$uri" ] && [ -r "$keyring" ]; then
+        echo "deb-src [signed-by=$keyring] $uri $1 main"
+    fi
+}
+
 # nginx's source package, by an apt of our own that knows the machine's
 # archives as deb-src: the machine's lists stay untouched.  The installed
 # version if it is still there, else the newest that is: mirrors drop old ones.
-# Fetched once for all kinds, into build/nginx-src.
+# Fetched once for all kinds, into build/nginx-src.  With a suite: its newest
+# version, fetched once, into build/nginx-src-SUITE.
 fetch_source() {
-    local base=$root/build/nginx-src version uri suite component v
+    local version uri suite component v
+    local base=$root/build/nginx-src${1:+-$1}
     local apt=$base/apt
 
     mkdir -p "$base"
     exec 8> "$base/.lock"
     flock 8
 
-    version=$(dpkg-query -W -f '${Version}' nginx)
+    if [ -n "${1:-}" ]; then
+        [ ! -f "$base/src/.version" ] || return 0
+        version=
 
-    if [ "$(cat "$base/src/.version" 2>/dev/null)" = "$version" ]; then
-        return
+    else
+        version=$(dpkg-query -W -f '${Version}' nginx)
+
+        if [ "$(cat "$base/src/.version" 2>/dev/null)" = "$version" ]; then
+            return
+        fi
     fi
 
-    echo "  APT   source of nginx $version"
+    echo "  APT   source of nginx ${version:-in $1}"
     rm -rf "$apt" "$base/src"
     mkdir -p "$apt/lists/partial" "$apt/archives/partial"
 
-    apt_targets | sort -u | while read -r uri suite component; do
-        echo "deb-src $uri $suite $component"
-    done > "$apt/sources.list"
+    if [ -n "${1:-}" ]; then
+        apt_suite "$1"
+    else
+        apt_targets | sort -u | while read -r uri suite component; do
+            echo "deb-src $uri $suite $component"
+        done
+    fi > "$apt/sources.list"
 
     [ -s "$apt/sources.list" ] \
-        || die "apt knows no Debian or Ubuntu archive (run apt-get update)"
+        || die "apt knows no archive of that kind (run apt-get update)"
 
     cat > "$apt/apt.conf" <<CONF
 Dir::Etc::sourcelist "$apt/sources.list";
@@ -86,12 +121,13 @@ CONF
         export APT_CONFIG=$apt/apt.conf
         apt-get -qq update
 
-        for v in "$version" $(apt-cache showsrc nginx \
+        for v in $version $(apt-cache showsrc nginx \
                               | sed -n 's/^Version: //p' | sort -rVu)
         do
             rm -f nginx_*
             if apt-get -qq --download-only source "nginx=$v"; then
                 dpkg-source --no-check -x nginx_*.dsc "$apt/src"
+                echo "${version:-$v}" > "$apt/src/.version"
                 exit
             fi
         done
@@ -102,15 +138,16 @@ CONF
 
     mv "$apt/src" "$base/src"
     rm -rf "$apt"
-    echo "$version" > "$base/src/.version"
 }
 
 copy_source() {
-    fetch_source
+    local from=$root/build/nginx-src${1:+-$1}/src
 
-    if ! cmp -s "$root/build/nginx-src/src/.version" "$dir/src/.version"; then
+    fetch_source "${1:-}"
+
+    if ! cmp -s "$from/.version" "$dir/src/.version"; then
         rm -rf "$dir/src"
-        cp -r "$root/build/nginx-src/src" "$dir/src"
+        cp -r "$from" "$dir/src"
     fi
 }
 
@@ -171,6 +208,20 @@ asan)
            --with-http_stub_status_module --with-cc-opt="${san[*]} $echo"
            --with-ld-opt="-fsanitize=address,undefined"
            --add-module="$root")
+    target=binary
+    made=objs/nginx
+    ;;
+source)
+    fetch_source "$suite"
+    exit
+    ;;
+bookworm|trixie|sid)
+    copy_source "$kind"
+    cd "$dir/src"
+    flags=(--with-compat --with-threads --with-http_ssl_module
+           --with-http_v2_module --with-http_realip_module
+           --with-http_auth_request_module --with-http_stub_status_module
+           --with-cc-opt="-O2 -g $echo" --add-module="$root")
     target=binary
     made=objs/nginx
     ;;

@@ -1,0 +1,63 @@
+# long: the checks that take longer than one waits, each a sub-command
+#
+# in:   the tree.  out: as `check`: a line a test, the logs in build/check/,
+# and last 'N passed, N failed'; false if one failed.
+
+. run.d/check.sh
+
+# The nginx suite and the whole stack, with an nginx in which each wrong access
+# is seen.  Logs are read by the tests: a sanitizer's line fails them.  Leaks
+# are not looked for: a worker of nginx leaves its connections when it exits.
+check_asan() {
+    local file
+    local -x ASAN_OPTIONS=detect_leaks=0
+
+    check_begin
+    check_step "build: nginx with the module (sanitizers)" \
+        make CC=gcc module-asan
+    check_step "build: daemons" make -j"$(nproc)" CC=gcc daemons
+
+    for file in t/0*.t t/cluster/*.t; do
+        PUSH_NGINX=$root/build/asan/nginx \
+            check_step "$file (sanitizers)" check_prove "$file"
+    done
+
+    check_end
+}
+
+# nginx as Debian's releases have it.  A suite whose source cannot be had now
+# is named and counts neither way.
+check_matrix() {
+    local suite file version
+
+    check_begin
+    check_step "build: daemons" make -j"$(nproc)" CC=gcc daemons
+
+    for suite in bookworm trixie sid; do
+        if ! run.d/nginx.sh source "$suite" > "build/check/source_$suite.log" \
+            2>&1
+        then
+            say "skipped  nginx of $suite: its source cannot be fetched," \
+                "the log is build/check/source_$suite.log"
+            continue
+        fi
+
+        check_step "build: nginx of $suite" \
+            run.d/nginx.sh "$suite" "build/$suite" "build/$suite/nginx"
+
+        version=$("build/$suite/nginx" -v 2>&1) || continue
+
+        for file in t/0*.t; do
+            grep -q 'Push::Edge' "$file" || continue
+            PUSH_NGINX=$root/build/$suite/nginx \
+                check_step "$file (${version##*/}, $suite)" check_prove "$file"
+        done
+    done
+
+    check_end
+}
+
+# Each target for a minute; what is found new stays in build/fuzz/corpus.
+check_fuzz() {
+    make FUZZ_CC="$(command -v clang-14 || echo clang)" FUZZ_SECONDS=60 fuzz
+}
