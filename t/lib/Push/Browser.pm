@@ -73,7 +73,7 @@ sub new {
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>', "$self->{dir}/driver.log");
         open(STDERR, '>&', \*STDOUT);
-        $ENV{HOME} = $self->{dir};
+        @ENV{qw(HOME TMPDIR)} = ($self->{dir}) x 2;
         exec(which('chromedriver'), "--port=$port") or POSIX::_exit(127);
     }
 
