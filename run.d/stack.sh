@@ -68,9 +68,9 @@ stack_port() { echo $((settings[port] + $1)); }
 # given to another process since is never taken for ours.
 stack_pattern() {
     case $1 in
-    redis)   echo "redis-server 127.0.0.1:$(stack_port 16)" ;;
-    nginx-*) echo "$dir/etc/$1.conf" ;;
-    *)       echo "$dir/etc/$1.conf" ;;
+    redis)    echo "redis-server 127.0.0.1:$(stack_port 16)" ;;
+    mongod-*) echo "--dbpath $dir/data/$1 " ;;
+    *)        echo "$dir/etc/$1.conf" ;;
     esac
 }
 
@@ -140,7 +140,9 @@ stack_start() {
     ! stack_listens "$port" \
         || die "port $port, wanted for $name, is in use (choose --port)"
 
-    [ "$name" = redis ] && probe=stack_listens
+    case $name in
+    redis|mongod-*) probe=stack_listens ;;
+    esac
 
     stack_spawn "$name" "$@"
 
@@ -380,10 +382,8 @@ stack_up() {
 }
 
 # Edges first, so that they can say goodbye through what they need; then the
-# path of a message in its order.  TERM, and KILL for what is left after 15 s.
+# path of a message in its order.
 stack_down() {
-    local name pid order=()
-
     stack_dir
 
     if [ ! -d "$dir/pids" ]; then
@@ -392,8 +392,14 @@ stack_down() {
     fi
 
     stack_settings
+    stack_end nginx-{1..8} collector dispatcher auth redis mongod-{1..3}
+}
 
-    for name in nginx-{1..8} collector dispatcher auth redis; do
+# TERM to each NAME in turn, and KILL if it is still there after 15 s.
+stack_end() {
+    local name pid order=()
+
+    for name; do
         pid=$(stack_pid "$name") || { rm -f "$dir/pids/$name.pid"; continue; }
         kill -TERM "$pid" 2>/dev/null || true
 
