@@ -36,6 +36,7 @@ struct dispatcher_send;
 
 #define DISPATCHER_EDGE_MS      2000    /* an edge's time to reply */
 #define DISPATCHER_WAIT_MS      2500    /* a batch waits for the one before */
+#define DISPATCHER_LATE_MS      500     /* no reply for so long: late */
 #define DISPATCHER_REFRESH_MS   2000    /* leases are read again */
 #define DISPATCHER_LEASE_MS     15000   /* life of a lease */
 #define DISPATCHER_RENEW_MS     33000   /* all bindings have been renewed */
@@ -91,7 +92,9 @@ struct dispatcher_conf {
     X(batch_items, "push_dispatcher_batch_items_total", "",                   \
       "Items in the batches sent.")                                           \
     X(send_full, "push_dispatcher_full_total", "",                            \
-      "Items that found their node's queue full.")
+      "Items that found their node's queue full.")                            \
+    X(send_late, "push_dispatcher_late_total", "",                            \
+      "Items unknown at once because their node does not reply.")
 
 struct dispatcher_counters { DISPATCHER_COUNTERS(METRICS_FIELD) };
 

@@ -32,6 +32,7 @@ struct dispatcher_node {
     struct dispatcher_batch *tail;
     size_t                   bytes;
     bool                     ready;         /* in the list of this turn */
+    bool                     late;          /* did not reply in time */
     struct dispatcher_node  *next_ready;
 };
 

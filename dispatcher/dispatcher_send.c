@@ -49,6 +49,11 @@ static void dispatcher_send_ready(struct dispatcher *d,
     struct dispatcher_node *node);
 static void dispatcher_send_turn(int fd, short what, void *data);
 static void dispatcher_send_first(struct dispatcher_node *node);
+static void dispatcher_send_probe(struct dispatcher *d,
+    struct dispatcher_node *node);
+static void dispatcher_send_append(struct dispatcher_batch *batch);
+static void dispatcher_send_heard(struct dispatcher_batch *batch,
+    const struct http_client_result *result);
 static int dispatcher_send_post(struct dispatcher_batch *batch);
 static void dispatcher_send_done(const struct http_client_result *result,
     void *data);
@@ -105,6 +110,11 @@ dispatcher_send_add(struct dispatcher *d, struct dispatcher_node *node,
 {
     size_t                    need;
     struct dispatcher_batch  *batch;
+
+    if (node->late) {
+        metrics_add(&d->counters.send_late, 1);
+        return PUSH_DECLINED;
+    }
 
     need = push_lines_write(NULL, 0, &item->line);
     batch = dispatcher_send_batch(d, node, item, need);
@@ -171,12 +181,24 @@ dispatcher_send_batch(struct dispatcher *d, struct dispatcher_node *node,
         return NULL;
     }
 
-    node->bytes += sizeof(*batch);
-    d->bytes += sizeof(*batch);
+    dispatcher_send_append(batch);
 
     batch->len = push_lines_write(batch->body, batch->size, &head);
     batch->epoch.data = batch->body + 6;
     batch->epoch.len = head.epoch.len;
+
+    return batch;
+}
+
+
+/* Behind the node's others. */
+static void
+dispatcher_send_append(struct dispatcher_batch *batch)
+{
+    struct dispatcher_node  *node = batch->node;
+
+    node->bytes += sizeof(*batch);
+    batch->dispatcher->bytes += sizeof(*batch);
 
     if (node->tail != NULL) {
         node->tail->next = batch;
@@ -186,8 +208,6 @@ dispatcher_send_batch(struct dispatcher *d, struct dispatcher_node *node,
     }
 
     node->tail = batch;
-
-    return batch;
 }
 
 
@@ -305,7 +325,7 @@ dispatcher_send_post(struct dispatcher_batch *batch)
     request.method = "POST";
     request.url = batch->node->deliver;
     request.headers = headers;
-    request.body.data = batch->body;
+    request.body.data = batch->body != NULL ? batch->body : "";
     request.body.len = batch->len;
     request.timeout_ms = DISPATCHER_EDGE_MS;
     request.reply_max = PUSH_ITEMS_MAX * PUSH_LINES_ANSWER_MAX + 1024;
@@ -343,6 +363,7 @@ dispatcher_send_done(const struct http_client_result *result, void *data)
 
     metrics_observe_us(&d->batch_time, result->took_us);
     metrics_add(&d->counters.batch_items, batch->count);
+    dispatcher_send_heard(batch, result);
 
     instance = 0;
     text.data = result->wanted[0];
@@ -357,7 +378,7 @@ dispatcher_send_done(const struct http_client_result *result, void *data)
     {
         metrics_add(&d->counters.batches, 1);
 
-    } else {
+    } else if (batch->count > 0) {
         metrics_add(&d->counters.batches_failed, 1);
         log_warn(&d->daemon.log, "deliver",
                  "node=%s status=%u items=%u bytes=%zu error=%s", node->name,
@@ -369,6 +390,67 @@ dispatcher_send_done(const struct http_client_result *result, void *data)
     dispatcher_send_land(batch, result->status == 200 || result->status == 400
                                 ? result->body : PUSH_STR(""), instance);
     dispatcher_send_first(node);
+
+    if (node->late && node->head == NULL) {
+        dispatcher_send_probe(d, node);
+    }
+}
+
+
+/* Is the node late?  What fails at once is not: it holds nobody up. */
+static void
+dispatcher_send_heard(struct dispatcher_batch *batch,
+    const struct http_client_result *result)
+{
+    bool                     late;
+    struct dispatcher_node  *node = batch->node;
+
+    late = node->leased && result->status == 0
+           && result->took_us >= DISPATCHER_LATE_MS * 1000;
+
+    if (late == node->late) {
+        return;
+    }
+
+    node->late = late;
+
+    if (late) {
+        log_warn(&batch->dispatcher->daemon.log, "deliver",
+                 "node=%s state=late, what is for it is unknown until it"
+                 " replies", node->name);
+
+    } else {
+        log_info(&batch->dispatcher->daemon.log, "deliver",
+                 "node=%s state=%s", node->name,
+                 result->status != 0 ? "replies"
+                 : node->leased ? "refuses" : "gone");
+    }
+}
+
+
+/* Asks a late node for a sign of life. */
+static void
+dispatcher_send_probe(struct dispatcher *d, struct dispatcher_node *node)
+{
+    struct dispatcher_batch  *batch;
+
+    batch = malloc(sizeof(*batch));
+
+    if (batch != NULL) {
+        memset(batch, 0, offsetof(struct dispatcher_batch, items));
+        batch->dispatcher = d;
+        batch->node = node;
+        batch->since_ms = daemon_monotonic_ms();
+
+        dispatcher_send_append(batch);
+        dispatcher_send_first(node);
+    }
+
+    /* Who cannot be asked is tried with the next item. */
+
+    if (node->head == NULL) {
+        node->late = false;
+    }
 }
 
 

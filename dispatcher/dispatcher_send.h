@@ -11,6 +11,11 @@
  *
  * A batch begins to fly at the end of the turn that filled it, or when the one
  * before it has landed.  It is sent again once, if no byte of it had left.
+ *
+ * A node that does not reply in time is late: one that hangs must not hold up
+ * every request that has an item for it.  It takes no more items, and gets
+ * empty bodies one after the other until it replies to one, refuses the
+ * connection at once or has no lease any more.
  */
 
 #ifndef DISPATCHER_SEND_H
@@ -29,8 +34,8 @@ void dispatcher_send_destroy(struct dispatcher *d);
 
 /*
  * The item's line is copied; dispatcher_lookup_replied() runs exactly once,
- * later.  PUSH_DECLINED: the node's queue or all memory is full, it will not
- * run.
+ * later.  PUSH_DECLINED: the node is late, or its queue or all memory is full;
+ * it will not run.
  */
 int dispatcher_send_add(struct dispatcher *d, struct dispatcher_node *node,
     struct dispatcher_item *item);

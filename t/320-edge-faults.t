@@ -74,6 +74,26 @@ is_deeply([ map { $_->() } @rest ], [ map { [ 200, "ok 1\n" ] } @rest ],
 is_deeply([ map { (split ' ')[2] } $a->lines ], [ 10 .. 15 ], 'in order');
 is(scalar($a->bodies), 2, 'in one batch');
 
+# a node that hangs on is late: unknown at once, until it replies
+
+$a->forget;
+$a->say('hang');
+is_deeply($t->dispatch($t->user('u1', 16)), [ 200, "unknown\n" ],
+    'hangs again');
+$start = time();
+is_deeply($t->dispatch($t->user('u1', 17) . $t->user('u2', 17)),
+    [ 200, "unknown\nok 1\n" ], 'what comes now');
+$took = time() - $start;
+ok($took < 1, "is unknown at once ($took)");
+is($t->metric('push_dispatcher_late_total'), 1, 'and counted');
+ok(wait_until(sub { $a->bodies >= 2 }), 'the node is asked for a sign of life');
+is(($a->bodies)[1], '', 'with nothing in the body');
+$a->say('ok 1');
+ok(wait_until(sub {
+    $t->dispatch($t->user('u1', 18))->[1] eq "ok 1\n"
+}), 'it replies, and gets its items again');
+like($t->log, qr/state=late.*state=replies/s, 'both in the log');
+
 # epochs are not mixed
 
 $a->forget;

@@ -82,7 +82,7 @@ wait_until(sub { $a->bodies == 1 });
 push @slow, $t->dispatch_later($t->user('u1', 11));
 is_deeply($slow[0]->(), [ 200, "unknown\n" ], 'the first one after 2 s');
 is_deeply($slow[1]->(), [ 200, "unknown\n" ], 'the next one after 2 more');
-is(scalar($a->bodies), 2, 'both were sent');
+is(scalar(grep { $_ ne '' } $a->bodies), 2, 'both were sent');
 
 # more bindings than a user may have
 
