@@ -154,7 +154,7 @@ build/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(FUZZ_SRC) $(wildcard common/push*.h)
 # What ./run bench measures with.
 bench: $(BUILD)/bench/pushload $(BUILD)/bench/fdatasync
 
-$(BUILD)/bench/pushload: $(call obj,bench/pushload.c bench/load_client.c)
+$(BUILD)/bench/pushload: $(call obj,bench/pushload.c $(wildcard bench/load_*.c))
 	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
 
 $(BUILD)/bench/fdatasync: $(call obj,bench/fdatasync.c)

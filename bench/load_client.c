@@ -1,10 +1,14 @@
 /*
- * load_client: the clients of pushload
+ * load_client: the clients of pushload, which speak push.v1 to its end
  *
- *     open --101--> hello --synced, synced--> ready --message--> sample, ack
+ *     WAITING --due--> CONNECTING --> HANDSHAKE --101--> JOINING --synced of
+ *        ^                                                  |   each log
+ *        |              retry_ms or back-off                v
+ *        +------- LEAVING <--Close, echoed--------------- READY: ack, ping
  *
- * in:   events of a client's socket.  out: counters and samples in the load
- * owns: the client's socket and buffer
+ * in:   events of a client's socket, the time
+ * out:  counters and samples in the load; FAILED where nobody is to come back
+ * owns: the client's socket, buffer and tracks
  */
 
 #include "load.h"
@@ -17,12 +21,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OPENING_MAX  200            /* handshakes under way */
-#define WS_KEY       "dGhlIHNhbXBsZSBub25jZQ=="
+#define ANSWER_MS       20000       /* for 101, welcome and synced */
+#define LEAVING_MS      3000        /* for the end of the socket */
+#define PING_MS         25000       /* below the 30 s that welcome asks for */
+#define BACK_OFF_MS     100         /* the first wait, doubled each time */
+#define BACK_OFF_MAX    8000
+#define DRAIN_BACK_MS   2200        /* for who heard 1012 and no bye */
 
-/* A masked text frame; the mask is zero, so the text stays as it is. */
+#define WS_KEY          "dGhlIHNhbXBsZSBub25jZQ=="
+#define TEXT            0x81
+#define CLOSE           0x88
+
+/* A masked frame; the mask is zero, so the payload stays as it is. */
 static bool
-send_text(int fd, const char *text, size_t len)
+send_frame(int fd, int head, const char *data, size_t len)
 {
     char    frame[512];
     size_t  at = 2;
@@ -31,7 +43,7 @@ send_text(int fd, const char *text, size_t len)
         return false;
     }
 
-    frame[0] = (char) 0x81;
+    frame[0] = (char) head;
 
     if (len < 126) {
         frame[1] = (char) (0x80 | len);
@@ -44,17 +56,95 @@ send_text(int fd, const char *text, size_t len)
     }
 
     memset(frame + at, 0, 4);
-    memcpy(frame + at + 4, text, len);
+    memcpy(frame + at + 4, data, len);
 
     return load_send(fd, frame, at + 4 + len);
 }
 
+/* --- the ends of a connection -------------------------------------------- */
+
+static void
+disconnect(struct load *l, struct client *c)
+{
+    switch (c->state) {
+    case CONNECTING: case HANDSHAKE: case JOINING:
+        l->opening--;
+        break;
+    case READY:
+        l->ready--;
+        break;
+    default:
+        break;
+    }
+
+    if (c->fd != -1) {
+        close(c->fd);
+        c->fd = -1;
+    }
+
+    free(c->buffer);
+    c->buffer = NULL;
+    c->have = 0;
+    c->unacked = c->unacked_all = 0;
+}
+
+static void
+back_in(struct load *l, struct client *c, uint32_t ms)
+{
+    disconnect(l, c);
+    c->state = WAITING;
+    c->due = load_now() + ms * MS;
+}
+
+/* It broke, or was never made: again later, or never. */
 static void
 client_failed(struct load *l, struct client *c, const char *why)
 {
-    if (l->failed++ < 5) {
-        fprintf(stderr, "pushload: %s: %s\n", c->user, why);
+    uint32_t ms = BACK_OFF_MS << (c->failures < 7 ? c->failures : 7);
+
+    if (!l->returns) {
+        if (l->failed++ < 5) {
+            fprintf(stderr, "pushload: %s: %s\n", c->user, why);
+        }
+
+        disconnect(l, c);
+        c->state = FAILED;
+        return;
     }
+
+    if (c->state == HANDSHAKE) {
+        l->refused++;
+
+    } else {
+        l->lost++;
+    }
+
+    c->failures++;
+    ms = ms < BACK_OFF_MAX ? ms : BACK_OFF_MAX;
+    back_in(l, c, c->retry_ms ? c->retry_ms : ms / 2 + load_random(ms / 2));
+}
+
+/* The server's Close: it is echoed, and the server ends the socket. */
+static void
+client_closed(struct load *l, struct client *c, const unsigned char *p,
+    size_t len)
+{
+    unsigned code = len >= 2 ? (unsigned) p[0] << 8 | p[1] : 1005;
+
+    if (!l->returns) {
+        client_failed(l, c, "closed by the server");
+        return;
+    }
+
+    if (code == 1012 || code == 1001) {
+        l->restarts++;
+
+    } else if (l->closed++ < 5) {
+        fprintf(stderr, "pushload: %s: Close %u %.*s\n", c->user, code,
+            (int) (len > 2 ? len - 2 : 0), (const char *) p + 2);
+    }
+
+    send_frame(c->fd, CLOSE, (const char *) p, len >= 2 ? 2 : 0);
 
     if (c->state == READY) {
         l->ready--;
@@ -63,33 +153,54 @@ client_failed(struct load *l, struct client *c, const char *why)
         l->opening--;
     }
 
-    close(c->fd);
-    c->state = FAILED;
+    if (c->retry_ms == 0) {
+        c->retry_ms = 200 + load_random(DRAIN_BACK_MS);
+    }
+
+    c->state = LEAVING;
+    c->due = load_now() + LEAVING_MS * MS;
 }
 
 void
-load_client_open(struct load *l)
+load_client_drop(struct load *l, struct client *c, uint32_t ms)
 {
-    while (l->next < l->count && l->opening < OPENING_MAX) {
-        struct client *c = &l->clients[l->next++];
+    struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-        c->buffer = malloc(BUFFER_SIZE);
-        if (c->buffer == NULL) {
-            load_die("out of memory");
-        }
+    if (c->fd != -1 && load_random(2)) {
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
 
-        c->state = CONNECTING;
-        c->fd = load_open(l, c, EPOLLIN | EPOLLOUT);
-        l->opening++;
+    back_in(l, c, ms);
+}
+
+/* --- the beginning ------------------------------------------------------- */
+
+static void
+client_open(struct load *l, struct client *c)
+{
+    c->buffer = malloc(BUFFER_SIZE);
+    if (c->buffer == NULL) {
+        load_die("out of memory");
+    }
+
+    c->synced = 0;
+    c->retry_ms = 0;
+    c->have = 0;
+    c->state = CONNECTING;
+    c->due = load_now() + ANSWER_MS * MS;
+    l->opening++;
+    c->fd = load_open(l, c);
+
+    if (c->fd == -1) {
+        client_failed(l, c, "nobody listens");
     }
 }
 
 static void
 client_connected(struct load *l, struct client *c)
 {
-    char                text[BUFFER_SIZE];
-    int                 len;
-    struct epoll_event  ev = { .events = EPOLLIN, .data.ptr = c };
+    char  text[BUFFER_SIZE];
+    int   len;
 
     len = snprintf(text, sizeof(text),
         "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
@@ -97,7 +208,7 @@ client_connected(struct load *l, struct client *c)
         "Sec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Protocol: push.v1\r\n"
         "Authorization: Bearer %s\r\n\r\n", c->token);
 
-    epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &ev);
+    load_opened(l, c->fd, c);
     c->state = HANDSHAKE;
 
     if (!load_send(c->fd, text, (size_t) len)) {
@@ -105,73 +216,173 @@ client_connected(struct load *l, struct client *c)
     }
 }
 
+/* The hello; with cursors, once the logs are known. */
 static void
 client_upgraded(struct load *l, struct client *c)
 {
-    char  text[256];
+    char  text[384];
     int   len;
 
     len = snprintf(text, sizeof(text),
-        "{\"type\":\"hello\",\"device\":\"0f8fad5b-d9cb-469f-a165-7086%08zx\"}",
+        "{\"type\":\"hello\",\"device\":\"0f8fad5b-d9cb-469f-a165-7086%08zx\"",
         (size_t) (c - l->clients));
 
+    if (c->logs[OWN].begun && c->logs[ALL].begun) {
+        len += snprintf(text + len, sizeof(text) - (size_t) len,
+            ",\"epoch\":\"%s\",\"cursors\":{\"user\":%llu,\"all\":%llu}",
+            c->epoch, (unsigned long long) c->logs[OWN].last,
+            (unsigned long long) c->logs[ALL].last);
+    }
+
+    text[len++] = '}';
+    l->opened++;
     c->state = JOINING;
 
-    if (!send_text(c->fd, text, (size_t) len)) {
+    if (!send_frame(c->fd, TEXT, text, (size_t) len)) {
         client_failed(l, c, "cannot send the hello");
     }
 }
 
-/* text is terminated; the frame before it is not looked at again. */
+static void
+client_ready(struct load *l, struct client *c)
+{
+    c->state = READY;
+    c->failures = 0;
+    c->ready = load_now();
+    c->due = c->ready + load_random(PING_MS) * MS;
+    l->opening--;
+    l->ready++;
+}
+
+/* --- frames -------------------------------------------------------------- */
+
+static void
+client_synced(struct load *l, struct client *c, const char *text)
+{
+    int          log = strstr(text, "\"log\":\"user\"") != NULL ? OWN : ALL;
+    uint64_t     seq = 0;
+    const char  *epoch = strstr(text, "\"epoch\":\"");
+
+    load_number(text, "\"seq\":", &seq);
+
+    if (epoch != NULL) {
+        epoch += strlen("\"epoch\":\"");
+        snprintf(c->epoch, sizeof(c->epoch), "%.*s",
+            (int) strcspn(epoch, "\""), epoch);
+    }
+
+    if (!c->logs[log].begun) {
+        load_track_begin(&c->logs[log], seq);
+    }
+
+    c->synced |= 1u << log;
+
+    if (c->state == JOINING && c->synced == (1u << LOGS) - 1) {
+        client_ready(l, c);
+    }
+}
+
+/* Messages of a log were published with n from 1 on, so n is the number. */
 static void
 client_message(struct load *l, struct client *c, const char *text)
 {
-    char      ack[128];
-    int       len;
-    uint64_t  seq = 0, due;
+    int                 log;
+    uint64_t            seq = 0, due = 0, n = 0;
+    struct load_track  *t;
 
-    if (strstr(text, "\"type\":\"synced\"") != NULL) {
-        if (c->state == JOINING && ++c->synced == 2) {
-            c->state = READY;
-            l->opening--;
-            l->ready++;
-        }
-
-        load_number(text, "\"seq\":", &seq);
-
-        if (strstr(text, "\"log\":\"user\"") != NULL) {
-            c->last = seq;
-        }
-
+    if (!load_number(text, "\"seq\":", &seq)) {
         return;
     }
 
-    if (strstr(text, "\"type\":\"message\"") == NULL
-        || !load_number(text, "\"seq\":", &seq))
-    {
-        return;
+    log = strstr(text, "\"log\":\"user\"") != NULL ? OWN : ALL;
+    t = &c->logs[log];
+    l->received++;
+
+    switch (load_track_seen(t, seq)) {
+    case LOAD_TRACK_NEXT:
+        break;
+    case LOAD_TRACK_GAP:
+        l->gaps++;
+        break;
+    case LOAD_TRACK_REORDERED:
+        l->reordered++;
+        break;
+    case LOAD_TRACK_DOUBLED:
+    case LOAD_TRACK_BEFORE:
+        l->doubled++;
+        break;
+    }
+
+    if (load_number(text, "\"n\":", &n) && n != seq - t->base) {
+        l->foreign++;
     }
 
     if (load_number(text, "\"data\":{\"t\":", &due) && due != 0) {
-        load_sample(l, due);
+        load_sample(&l->samples, due);
+
+        if (c->state == READY && due > c->ready) {
+            load_sample(&l->live, due);
+        }
     }
 
-    if (c->last != 0 && seq != c->last + 1) {
-        l->faults++;
+    if (log == OWN) {
+        c->unacked = t->last;
+
+    } else {
+        c->unacked_all = t->last;
+    }
+}
+
+static bool
+is_type(const char *text, const char *type)
+{
+    size_t len = strlen(type);
+
+    return strncmp(text, "{\"type\":\"", 9) == 0
+           && strncmp(text + 9, type, len) == 0 && text[9 + len] == '"';
+}
+
+/* text is terminated; the frame before it is not looked at again. */
+static void
+client_text(struct load *l, struct client *c, const char *text)
+{
+    uint64_t ms;
+
+    if (is_type(text, "message")) {
+        client_message(l, c, text);
+
+    } else if (is_type(text, "synced")) {
+        client_synced(l, c, text);
+
+    } else if (is_type(text, "bye") && load_number(text, "\"retry_ms\":", &ms)) {
+        c->retry_ms = ms < 600000 ? (uint32_t) ms : 600000;
+
+    } else if (is_type(text, "void") || is_type(text, "reset")) {
+        l->voids++;
+    }
+}
+
+static void
+client_ack(struct load *l, struct client *c, const char *log, uint64_t seq)
+{
+    char  ack[128];
+    int   len;
+
+    if (seq == 0 || (c->state != READY && c->state != JOINING)) {
+        return;
     }
 
-    c->last = seq;
     len = snprintf(ack, sizeof(ack),
-        "{\"type\":\"ack\",\"log\":\"user\",\"seq\":%llu}",
+        "{\"type\":\"ack\",\"log\":\"%s\",\"seq\":%llu}", log,
         (unsigned long long) seq);
 
-    if (!send_text(c->fd, ack, (size_t) len)) {
+    if (!send_frame(c->fd, TEXT, ack, (size_t) len)) {
         client_failed(l, c, "cannot send an ack");
     }
 }
 
-/* Whole frames out of the buffer; false: the connection has ended. */
-static bool
+/* Whole frames out of the buffer. */
+static void
 client_frames(struct load *l, struct client *c)
 {
     size_t at = 0;
@@ -179,7 +390,7 @@ client_frames(struct load *l, struct client *c)
     while (c->have - at >= 2) {
         unsigned char *p = (unsigned char *) c->buffer + at;
         size_t         head = 2, len = p[1];
-        char           kept;
+        unsigned char  kept;
 
         if (len == 126) {
             if (c->have - at < 4) {
@@ -192,7 +403,7 @@ client_frames(struct load *l, struct client *c)
 
         if (p[1] == 127 || head + len >= BUFFER_SIZE) {
             client_failed(l, c, "a frame that is too long");
-            return false;
+            return;
         }
 
         if (c->have - at < head + len) {
@@ -200,34 +411,65 @@ client_frames(struct load *l, struct client *c)
         }
 
         if ((p[0] & 15) == 8) {
-            client_failed(l, c, "closed by the server");
-            return false;
+            client_closed(l, c, p + head, len);
+            return;
         }
 
-        kept = (char) p[head + len];        /* the buffer has one byte more */
+        kept = p[head + len];               /* the buffer has one byte more */
         p[head + len] = '\0';
-        client_message(l, c, (char *) p + head);
-        p[head + len] = (unsigned char) kept;
+        client_text(l, c, (char *) p + head);
+        p[head + len] = kept;
         at += head + len;
-
-        if (c->state == FAILED) {
-            return false;
-        }
     }
 
     memmove(c->buffer, c->buffer + at, c->have - at);
     c->have -= at;
 
-    return true;
+    client_ack(l, c, "user", c->unacked);
+    client_ack(l, c, "all", c->unacked_all);
+    c->unacked = c->unacked_all = 0;
+}
+
+static void
+client_handshake(struct load *l, struct client *c)
+{
+    char *end;
+
+    c->buffer[c->have] = '\0';
+    end = strstr(c->buffer, "\r\n\r\n");
+
+    if (end == NULL) {
+        return;
+    }
+
+    if (strncmp(c->buffer, "HTTP/1.1 101 ", 13) != 0) {
+        c->buffer[12] = '\0';
+        client_failed(l, c, c->buffer);
+        return;
+    }
+
+    end += 4;
+    c->have -= (size_t) (end - c->buffer);
+    memmove(c->buffer, end, c->have);
+    client_upgraded(l, c);
 }
 
 static void
 client_read(struct load *l, struct client *c)
 {
-    ssize_t  n;
-    char    *end;
+    ssize_t n;
 
     n = recv(c->fd, c->buffer + c->have, BUFFER_SIZE - 1 - c->have, 0);
+
+    if (c->state == LEAVING) {
+        c->have = 0;                        /* nothing counts behind a Close */
+
+        if (n == 0 || (n == -1 && errno != EAGAIN)) {
+            back_in(l, c, c->retry_ms);
+        }
+
+        return;
+    }
 
     if (n <= 0) {
         if (n == 0 || errno != EAGAIN) {
@@ -240,39 +482,107 @@ client_read(struct load *l, struct client *c)
     c->have += (size_t) n;
 
     if (c->state == HANDSHAKE) {
-        c->buffer[c->have] = '\0';
-        end = strstr(c->buffer, "\r\n\r\n");
-
-        if (end == NULL) {
-            return;
-        }
-
-        if (strncmp(c->buffer, "HTTP/1.1 101 ", 13) != 0) {
-            c->buffer[12] = '\0';
-            client_failed(l, c, c->buffer);
-            return;
-        }
-
-        end += 4;
-        c->have -= (size_t) (end - c->buffer);
-        memmove(c->buffer, end, c->have);
-        client_upgraded(l, c);
-
-        if (c->state == FAILED) {
-            return;
-        }
+        client_handshake(l, c);
     }
 
-    client_frames(l, c);
+    if (c->state == JOINING || c->state == READY) {
+        client_frames(l, c);
+    }
 }
 
 void
 load_client_event(struct load *l, struct client *c, uint32_t events)
 {
-    if (c->state == CONNECTING && (events & EPOLLOUT)) {
+    if (c->state == CONNECTING && (events & (EPOLLERR | EPOLLHUP))) {
+        client_failed(l, c, "cannot connect");
+
+    } else if (c->state == CONNECTING && (events & EPOLLOUT)) {
         client_connected(l, c);
 
-    } else if (c->state != FAILED) {
+    } else if (c->fd != -1) {
         client_read(l, c);
+    }
+}
+
+/* --- the time ------------------------------------------------------------ */
+
+static void
+client_tick(struct load *l, struct client *c, uint64_t now)
+{
+    switch (c->state) {
+
+    case WAITING:
+        if (l->opening < l->opening_max) {
+            client_open(l, c);
+        }
+        break;
+
+    case CONNECTING: case HANDSHAKE: case JOINING:
+        client_failed(l, c, "no answer");
+        break;
+
+    case READY:
+        c->due = now + PING_MS * MS;
+
+        if (!send_frame(c->fd, TEXT, "{\"type\":\"ping\"}", 15)) {
+            client_failed(l, c, "cannot send a ping");
+        }
+        break;
+
+    case LEAVING:
+        back_in(l, c, c->retry_ms);
+        break;
+
+    case IDLE: case FAILED:
+        break;
+    }
+}
+
+void
+load_client_tick(struct load *l)
+{
+    size_t    i;
+    uint64_t  now = load_now();
+
+    while (l->next < l->count && l->opening < l->opening_max) {
+        client_open(l, &l->clients[l->next++]);
+    }
+
+    if (now < l->looked + 5 * MS) {
+        return;
+    }
+
+    l->looked = now;
+
+    for (i = 0; i < l->next; i++) {
+        if (l->clients[i].due <= now) {
+            client_tick(l, &l->clients[i], now);
+        }
+    }
+}
+
+void
+load_client_connect_all(struct load *l, unsigned seconds)
+{
+    int                 i, n;
+    uint64_t            until = load_now() + seconds * 1000 * MS;
+    struct epoll_event  events[256];
+
+    while (l->ready + l->failed < l->count) {
+        load_client_tick(l);
+        n = epoll_wait(l->epoll, events, 256, 5);
+
+        for (i = 0; i < n; i++) {
+            load_client_event(l, events[i].data.ptr, events[i].events);
+        }
+
+        if (load_now() > until) {
+            load_die("%zu of %zu clients are ready after %u s", l->ready,
+                l->count, seconds);
+        }
+    }
+
+    if (l->failed) {
+        load_die("%zu clients failed", l->failed);
     }
 }

@@ -46,6 +46,7 @@ check_build() {
         make CC=gcc module-asan
     check_step "build: daemons (gcc)" make -j"$(nproc)" CC=gcc daemons
     check_step "build: daemons (clang)" make -j"$(nproc)" CC=clang daemons
+    check_step "build: load client" make CC=gcc bench
     check_step "build: unit tests" make -j"$(nproc)" -k CC=gcc unit
     check_step "build: unit tests (sanitizers)" \
         make -j"$(nproc)" -k CC=gcc SAN=1 unit
