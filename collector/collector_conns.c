@@ -13,15 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/event.h>
-
 #include "collector_hand_over.h"
+#include "collector_reader.h"
 #include "collector_request.h"
 #include "push_lines.h"
-#include "redis.h"
 
-#define CONNS_STREAM    "push:ev:conn"
-#define CONNS_GROUP     "collector"
 #define CONNS_BATCH     500         /* entries of one read */
 #define CONNS_PACE_MS   20          /* between reads, unless it is busy */
 #define CONNS_ROOM_MS   100         /* a full hand_over is asked again */
@@ -29,10 +25,8 @@
 #define CONNS_LINE_MAX  128         /* a close, with its text */
 
 struct collector_conns {
-    struct collector    *c;
-    struct redis_stream *stream;
-    struct event        *timer;     /* to read on */
-    bool                 stopped;
+    struct collector        *c;
+    struct collector_reader  reader;
 };
 
 static void conns_entries(const struct redis_entry *entries, size_t count,
@@ -41,64 +35,47 @@ static int conns_entry(struct collector *c, const struct redis_entry *e);
 static int conns_close(struct collector *c,
     const struct collector_event *event);
 static void conns_wait(struct collector_conns *k, int64_t ms);
-static void conns_timer(evutil_socket_t fd, short what, void *data);
+static void conns_time(void *data);
+
+static const struct collector_reader_conf conns_reader = {
+    .name = "push-collector-conns",
+    .stream = "push:ev:conn",
+    .batch = CONNS_BATCH,
+    .claim_ms = CONNS_CLAIM_MS,
+    .on_entries = conns_entries,
+    .on_time = conns_time,
+};
 
 
 int
 collector_conns_create(struct collector *c, char *error, size_t size)
 {
-    struct collector_conns    *k;
-    struct redis_stream_conf   conf;
-
-    snprintf(error, size, "out of memory");
+    struct collector_conns  *k;
 
     k = calloc(1, sizeof(*k));
     if (k == NULL) {
+        snprintf(error, size, "out of memory");
         return PUSH_ERROR;
     }
 
     k->c = c;
     c->conns = k;
 
-    k->timer = event_new(c->base, -1, 0, conns_timer, k);
-    if (k->timer == NULL) {
-        goto failed;
-    }
-
-    memset(&conf, 0, sizeof(conf));
-    conf.url = c->conf.redis;
-    conf.name = "push-collector-conns";
-    conf.stream = CONNS_STREAM;
-    conf.group = CONNS_GROUP;
-    conf.consumer = c->conf.node;
-    conf.batch = CONNS_BATCH;
-    conf.claim_ms = CONNS_CLAIM_MS;
-    conf.log = c->log;
-    conf.on_entries = conns_entries;
-    conf.data = k;
-
-    k->stream = redis_stream_create(c->base, &conf);
-    if (k->stream == NULL) {
-        snprintf(error, size, "the reader of " CONNS_STREAM
-                 " could not be made");
-        goto failed;
+    if (collector_reader_open(&k->reader, c, &conns_reader, k, error, size)
+        != PUSH_OK)
+    {
+        collector_conns_destroy(c);
+        return PUSH_ERROR;
     }
 
     return PUSH_OK;
-
-failed:
-
-    collector_conns_destroy(c);
-
-    return PUSH_ERROR;
 }
 
 
 void
 collector_conns_stop(struct collector *c)
 {
-    c->conns->stopped = true;
-    redis_stream_pause(c->conns->stream);
+    collector_reader_stop(&c->conns->reader);
 }
 
 
@@ -111,12 +88,7 @@ collector_conns_destroy(struct collector *c)
         return;
     }
 
-    redis_stream_destroy(k->stream);
-
-    if (k->timer != NULL) {
-        event_free(k->timer);
-    }
-
+    collector_reader_close(&k->reader);
     free(k);
     c->conns = NULL;
 }
@@ -140,11 +112,12 @@ conns_entries(const struct redis_entry *entries, size_t count, void *data)
     }
 
     if (n > 0) {
-        (void) redis_stream_ack(k->stream, k->c->redis, NULL, NULL, ids, n);
+        (void) redis_stream_ack(k->reader.stream, k->c->redis, NULL, NULL,
+                                ids, n);
     }
 
     if (i < count) {
-        redis_stream_rewind(k->stream);
+        redis_stream_rewind(k->reader.stream);
         conns_wait(k, CONNS_ROOM_MS);
 
     } else if (count < CONNS_BATCH) {
@@ -235,29 +208,20 @@ conns_close(struct collector *c, const struct collector_event *event)
 static void
 conns_wait(struct collector_conns *k, int64_t ms)
 {
-    struct timeval  tv = { ms / 1000, (ms % 1000) * 1000 };
-
-    redis_stream_pause(k->stream);
-    (void) event_add(k->timer, &tv);
+    collector_reader_pause(&k->reader);
+    collector_reader_wait(&k->reader, ms);
 }
 
 
 static void
-conns_timer(evutil_socket_t fd, short what, void *data)
+conns_time(void *data)
 {
     struct collector_conns  *k = data;
-
-    (void) fd;
-    (void) what;
-
-    if (k->stopped) {
-        return;
-    }
 
     if (!collector_hand_over_room(k->c)) {
         conns_wait(k, CONNS_ROOM_MS);
         return;
     }
 
-    redis_stream_resume(k->stream);
+    collector_reader_resume(&k->reader);
 }

@@ -12,13 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/event.h>
-
+#include "collector_reader.h"
 #include "collector_request.h"
-#include "redis.h"
 
-#define CURSORS_STREAM     "push:ev:ack"
-#define CURSORS_GROUP      "collector"
 #define CURSORS_BATCH      100          /* entries of one read */
 #define CURSORS_PACE_MS    100          /* between commits, unless it is busy */
 #define CURSORS_RETRY_MS   1000         /* the store is unavailable */
@@ -39,14 +35,13 @@ struct cursors_batch {
 
 /* Lives until it was destroyed and no commit is under way. */
 struct collector_cursors {
-    struct collector     *c;            /* NULL: destroyed */
-    struct redis_stream  *stream;
-    struct event         *timer;        /* to read on, or to try again */
-    struct cursors_batch *first;        /* the one that is committed */
-    struct cursors_batch *last;
-    bool                  committing;
-    bool                  stopped;
-    int64_t               next_ms;      /* no read before */
+    struct collector       *c;          /* NULL: destroyed */
+    struct collector_reader reader;     /* its timer: to read on, or to try
+                                           again */
+    struct cursors_batch   *first;      /* the one that is committed */
+    struct cursors_batch   *last;
+    bool                    committing;
+    int64_t                 next_ms;    /* no read before */
 };
 
 static void cursors_entries(const struct redis_entry *entries, size_t count,
@@ -62,65 +57,47 @@ static void cursors_commit(struct collector_cursors *k);
 static void cursors_put_done(struct store_request *r);
 static void cursors_confirm(struct collector_cursors *k);
 static void cursors_batch_free(struct cursors_batch *b);
-static void cursors_wait(struct collector_cursors *k, int64_t ms);
-static void cursors_timer(evutil_socket_t fd, short what, void *data);
+static void cursors_time(void *data);
+
+static const struct collector_reader_conf cursors_reader = {
+    .name = "push-collector-acks",
+    .stream = "push:ev:ack",
+    .batch = CURSORS_BATCH,
+    .claim_ms = CURSORS_CLAIM_MS,
+    .on_entries = cursors_entries,
+    .on_time = cursors_time,
+};
 
 
 int
 collector_cursors_create(struct collector *c, char *error, size_t size)
 {
     struct collector_cursors  *k;
-    struct redis_stream_conf   conf;
-
-    snprintf(error, size, "out of memory");
 
     k = calloc(1, sizeof(*k));
     if (k == NULL) {
+        snprintf(error, size, "out of memory");
         return PUSH_ERROR;
     }
 
     k->c = c;
     c->cursors = k;
 
-    k->timer = event_new(c->base, -1, 0, cursors_timer, k);
-    if (k->timer == NULL) {
-        goto failed;
-    }
-
-    memset(&conf, 0, sizeof(conf));
-    conf.url = c->conf.redis;
-    conf.name = "push-collector-acks";
-    conf.stream = CURSORS_STREAM;
-    conf.group = CURSORS_GROUP;
-    conf.consumer = c->conf.node;
-    conf.batch = CURSORS_BATCH;
-    conf.claim_ms = CURSORS_CLAIM_MS;
-    conf.log = c->log;
-    conf.on_entries = cursors_entries;
-    conf.data = k;
-
-    k->stream = redis_stream_create(c->base, &conf);
-    if (k->stream == NULL) {
-        snprintf(error, size, "the reader of " CURSORS_STREAM
-                 " could not be made");
-        goto failed;
+    if (collector_reader_open(&k->reader, c, &cursors_reader, k, error, size)
+        != PUSH_OK)
+    {
+        collector_cursors_destroy(c);
+        return PUSH_ERROR;
     }
 
     return PUSH_OK;
-
-failed:
-
-    collector_cursors_destroy(c);
-
-    return PUSH_ERROR;
 }
 
 
 void
 collector_cursors_stop(struct collector *c)
 {
-    c->cursors->stopped = true;
-    redis_stream_pause(c->cursors->stream);
+    collector_reader_stop(&c->cursors->reader);
 }
 
 
@@ -141,15 +118,7 @@ collector_cursors_destroy(struct collector *c)
         return;
     }
 
-    if (k->stream != NULL) {
-        redis_stream_destroy(k->stream);
-        k->stream = NULL;
-    }
-
-    if (k->timer != NULL) {
-        event_free(k->timer);
-        k->timer = NULL;
-    }
+    collector_reader_close(&k->reader);
 
     /* not confirmed: the next process reads them again */
 
@@ -173,7 +142,7 @@ cursors_entries(const struct redis_entry *entries, size_t count, void *data)
     struct cursors_batch      *b;
     struct collector_cursors  *k = data;
 
-    redis_stream_pause(k->stream);
+    collector_reader_pause(&k->reader);
 
     k->next_ms = daemon_monotonic_ms()
                  + (count < CURSORS_BATCH ? CURSORS_PACE_MS : 0);
@@ -183,7 +152,7 @@ cursors_entries(const struct redis_entry *entries, size_t count, void *data)
     if (b == NULL) {
         /* not confirmed: read again after the next connect, or claimed */
         log_error(k->c->log, "acks_forgotten", "reason=%s", "out of memory");
-        cursors_wait(k, CURSORS_RETRY_MS);
+        collector_reader_wait(&k->reader, CURSORS_RETRY_MS);
         return;
     }
 
@@ -399,13 +368,13 @@ cursors_commit(struct collector_cursors *k)
         k->committing = store_cursors_put(k->c->store, put) == PUSH_OK;
 
         if (!k->committing) {
-            cursors_wait(k, CURSORS_PACE_MS);
+            collector_reader_wait(&k->reader, CURSORS_PACE_MS);
         }
 
         return;
     }
 
-    cursors_wait(k, k->next_ms - daemon_monotonic_ms());
+    collector_reader_wait(&k->reader, k->next_ms - daemon_monotonic_ms());
 }
 
 
@@ -426,7 +395,7 @@ cursors_put_done(struct store_request *r)
 
     if (r->result != STORE_OK) {
         log_error(k->c->log, "acks_failed", "reason=%s", r->error);
-        cursors_wait(k, CURSORS_RETRY_MS);
+        collector_reader_wait(&k->reader, CURSORS_RETRY_MS);
         return;
     }
 
@@ -447,8 +416,8 @@ cursors_confirm(struct collector_cursors *k)
 {
     struct cursors_batch  *b = k->first;
 
-    (void) redis_stream_ack(k->stream, k->c->redis, NULL, NULL, b->ids,
-                            b->entries);
+    (void) redis_stream_ack(k->reader.stream, k->c->redis, NULL, NULL,
+                            b->ids, b->entries);
 
     k->first = b->next;
 
@@ -471,31 +440,14 @@ cursors_batch_free(struct cursors_batch *b)
 
 
 static void
-cursors_wait(struct collector_cursors *k, int64_t ms)
-{
-    struct timeval  tv = { 0, 0 };
-
-    if (ms > 0) {
-        tv.tv_sec = ms / 1000;
-        tv.tv_usec = (ms % 1000) * 1000;
-    }
-
-    (void) event_add(k->timer, &tv);
-}
-
-
-static void
-cursors_timer(evutil_socket_t fd, short what, void *data)
+cursors_time(void *data)
 {
     struct collector_cursors  *k = data;
-
-    (void) fd;
-    (void) what;
 
     if (k->first != NULL && !k->committing) {
         cursors_commit(k);
 
-    } else if (k->first == NULL && !k->stopped) {
-        redis_stream_resume(k->stream);
+    } else if (k->first == NULL) {
+        collector_reader_resume(&k->reader);
     }
 }

@@ -14,14 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/event.h>
-
 #include "collector_answer.h"
 #include "collector_hand_over.h"
-#include "redis.h"
+#include "collector_reader.h"
 
-#define RESYNC_STREAM      "push:ev:resync"
-#define RESYNC_GROUP       "collector"
 #define RESYNC_BATCH       100          /* entries of one read */
 #define RESYNC_FIELDS      32           /* pairs of an entry, no more */
 #define RESYNC_ENTRY_MAX   65536        /* bytes of its values */
@@ -32,12 +28,10 @@
  * from store_close().
  */
 struct collector_resync {
-    struct collector    *c;             /* NULL: destroyed */
-    struct redis_stream *stream;
-    struct event        *timer;         /* set while paused for room */
-    size_t               in_work;
-    bool                 paused;
-    bool                 stopped;
+    struct collector        *c;         /* NULL: destroyed */
+    struct collector_reader  reader;    /* its timer: while paused for room */
+    size_t                   in_work;
+    bool                     paused;
 };
 
 struct resync_work {
@@ -77,64 +71,47 @@ static void resync_answer(struct resync_work *w);
 static void resync_forget(struct resync_work *w, const char *reason);
 static void resync_done(struct resync_work *w);
 static void resync_pace(struct collector_resync *s);
-static void resync_timer(evutil_socket_t fd, short what, void *data);
+static void resync_time(void *data);
+
+static const struct collector_reader_conf resync_reader = {
+    .name = "push-collector-resync",
+    .stream = "push:ev:resync",
+    .noack = true,
+    .batch = RESYNC_BATCH,
+    .on_entries = resync_entries,
+    .on_time = resync_time,
+};
 
 
 int
 collector_resync_create(struct collector *c, char *error, size_t size)
 {
-    struct collector_resync   *s;
-    struct redis_stream_conf   conf;
-
-    snprintf(error, size, "out of memory");
+    struct collector_resync  *s;
 
     s = calloc(1, sizeof(*s));
     if (s == NULL) {
+        snprintf(error, size, "out of memory");
         return PUSH_ERROR;
     }
 
     s->c = c;
     c->resync = s;
 
-    s->timer = event_new(c->base, -1, 0, resync_timer, s);
-    if (s->timer == NULL) {
-        goto failed;
-    }
-
-    memset(&conf, 0, sizeof(conf));
-    conf.url = c->conf.redis;
-    conf.name = "push-collector-resync";
-    conf.stream = RESYNC_STREAM;
-    conf.group = RESYNC_GROUP;
-    conf.consumer = c->conf.node;
-    conf.noack = true;
-    conf.batch = RESYNC_BATCH;
-    conf.log = c->log;
-    conf.on_entries = resync_entries;
-    conf.data = s;
-
-    s->stream = redis_stream_create(c->base, &conf);
-    if (s->stream == NULL) {
-        snprintf(error, size, "the reader of " RESYNC_STREAM
-                 " could not be made");
-        goto failed;
+    if (collector_reader_open(&s->reader, c, &resync_reader, s, error, size)
+        != PUSH_OK)
+    {
+        collector_resync_destroy(c);
+        return PUSH_ERROR;
     }
 
     return PUSH_OK;
-
-failed:
-
-    collector_resync_destroy(c);
-
-    return PUSH_ERROR;
 }
 
 
 void
 collector_resync_stop(struct collector *c)
 {
-    c->resync->stopped = true;
-    redis_stream_pause(c->resync->stream);
+    collector_reader_stop(&c->resync->reader);
 }
 
 
@@ -154,14 +131,7 @@ collector_resync_destroy(struct collector *c)
         return;
     }
 
-    if (s->stream != NULL) {
-        redis_stream_destroy(s->stream);
-    }
-
-    if (s->timer != NULL) {
-        event_free(s->timer);
-    }
-
+    collector_reader_close(&s->reader);
     s->c = NULL;
     c->resync = NULL;
 
@@ -555,10 +525,9 @@ resync_done(struct resync_work *w)
 static void
 resync_pace(struct collector_resync *s)
 {
-    bool            room, full;
-    struct timeval  soon = { 0, RESYNC_ROOM_MS * 1000 };
+    bool  room, full;
 
-    if (s->stopped || s->stream == NULL) {
+    if (s->reader.stopped || s->reader.stream == NULL) {
         return;
     }
 
@@ -569,7 +538,7 @@ resync_pace(struct collector_resync *s)
 
         if (s->paused) {
             s->paused = false;
-            redis_stream_resume(s->stream);
+            collector_reader_resume(&s->reader);
         }
 
         return;
@@ -577,20 +546,17 @@ resync_pace(struct collector_resync *s)
 
     if (!s->paused) {
         s->paused = true;
-        redis_stream_pause(s->stream);
+        collector_reader_pause(&s->reader);
     }
 
     if (!room) {
-        (void) event_add(s->timer, &soon);
+        collector_reader_wait(&s->reader, RESYNC_ROOM_MS);
     }
 }
 
 
 static void
-resync_timer(evutil_socket_t fd, short what, void *data)
+resync_time(void *data)
 {
-    (void) fd;
-    (void) what;
-
     resync_pace(data);
 }
