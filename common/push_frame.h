@@ -53,7 +53,17 @@ struct push_frame {
     uint16_t         failed:1;
 };
 
-_Static_assert(sizeof(struct push_frame) == 24, "a part of each connection");
+_Static_assert(sizeof(struct push_frame) == 24, "small");
+
+/*
+ * Between two messages: nothing is kept that a state of all zero would not do
+ * as well.
+ */
+static inline bool
+push_frame_idle(const struct push_frame *f)
+{
+    return !f->message && !f->head_len && !f->in_payload && !f->failed;
+}
 
 enum push_frame_event {
     PUSH_FRAME_NEED,            /* all input eaten, nothing complete */

@@ -11,6 +11,7 @@
 #include "ngx_http_push_answer.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_device.h"
 #include "ngx_http_push_message.h"
 #include "ngx_http_push_msg.h"
 
@@ -43,10 +44,7 @@ ngx_http_push_answer_begin(ngx_http_push_conn_t *ws,
     }
 
     /* the collector has compared it; from here on the edge's own counts */
-    if (ws->epoch) {
-        ngx_free(ws->epoch);
-        ws->epoch = NULL;
-    }
+    ngx_http_push_device_forget_epoch(ws);
 
     return ngx_http_push_answer_ok;
 }

@@ -16,6 +16,7 @@
 
 #include "ngx_http_push_binding_state.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_device.h"
 #include "ngx_http_push_table.h"
 
 
@@ -211,7 +212,7 @@ ngx_http_push_binding_register(ngx_http_push_binding_t *b,
 {
     u_char                            hex[16];
     uint64_t                          now_ms;
-    ngx_uint_t                        first;
+    ngx_uint_t                        named, first;
     ngx_http_push_binding_conn_t      conn;
     ngx_http_push_binding_command_t   cmd;
 
@@ -230,7 +231,8 @@ ngx_http_push_binding_register(ngx_http_push_binding_t *b,
     ngx_http_push_binding_argf(&cmd, "%uL", now_ms);
     (void) ngx_http_push_binding_send(b, &cmd, NULL, 0);
 
-    first = why == NGX_HTTP_PUSH_BINDING_FIRST && ws->device;
+    named = ngx_http_push_device_named(ws);
+    first = named && why == NGX_HTTP_PUSH_BINDING_FIRST;
 
     if (first) {
         ngx_http_push_binding_begin(&cmd, "MULTI");
@@ -252,7 +254,7 @@ ngx_http_push_binding_register(ngx_http_push_binding_t *b,
                                    ws->id);
     }
 
-    if (ws->device && !first) {
+    if (named && !first) {
         ngx_http_push_binding_look(b, &conn, now_ms,
                                    ngx_http_push_binding_again, ws->id);
     }
@@ -355,14 +357,7 @@ ngx_http_push_binding_conn(ngx_http_push_binding_t *b,
     conn->uid.data = (char *) ws->user->name;
     conn->uid.len = ws->user->len;
     conn->since_ms = ws->since_ms;
-
-    if (ws->device) {
-        conn->device.data = (char *) ws->device;
-        conn->device.len = ws->device_len;
-
-    } else {
-        conn->device = PUSH_STR("-");
-    }
+    conn->device = ngx_http_push_device(ws);
 }
 
 
@@ -430,7 +425,7 @@ ngx_http_push_binding_renewed(ngx_http_push_redis_reply_t *reply,
         /* it had gone, and hints went elsewhere meanwhile */
         ngx_http_push_delivery_resync(ws, ngx_http_push_now());
 
-        if (ws->device) {
+        if (ngx_http_push_device_named(ws)) {
             /* replaced, and the close has not arrived? */
             ngx_http_push_binding_conn(b, ws, &conn, hex);
             ngx_http_push_binding_look(b, &conn,

@@ -10,6 +10,8 @@
  */
 
 #include "ngx_http_push_binding_state.h"
+#include "ngx_http_push_device.h"
+#include "ngx_http_push_queue.h"
 
 
 #define NGX_HTTP_PUSH_ASK_PACE_MS   5           /* 200 requests a second */
@@ -118,23 +120,14 @@ ngx_http_push_binding_ask(ngx_http_push_conn_t *ws, uint32_t *again_ms)
     rq.due_ms = PUSH_DELIVERY_REPEAT_MAX_MS * 2;
     rq.logs_last = rq.logs;
 
-    if (ws->device) {
-        rq.device.data = (char *) ws->device;
-        rq.device.len = ws->device_len;
+    rq.device = ngx_http_push_device(ws);
+    rq.epoch = ngx_http_push_device_epoch(ws);
 
-    } else {
-        rq.device = PUSH_STR("-");
-    }
-
-    if (ws->epoch) {
-        rq.epoch.data = (char *) ws->epoch + 1;
-        rq.epoch.len = ws->epoch[0];
-
-    } else {
+    if (rq.epoch.len == 0) {
         rq.epoch = ngx_http_push_binding_epoch(b->w);
     }
 
-    queued = ws->queue.bytes;
+    queued = ngx_http_push_queue_bytes(ws);
     rq.bytes = ws->conf->queue_bytes > queued ? ws->conf->queue_bytes - queued
                                               : 0;
 
@@ -402,14 +395,7 @@ ngx_http_push_binding_ack(ngx_http_push_conn_t *ws, struct push_str log,
         }
     }
 
-    if (ws->device) {
-        device.data = (char *) ws->device;
-        device.len = ws->device_len;
-
-    } else {
-        device = PUSH_STR("-");
-    }
-
+    device = ngx_http_push_device(ws);
     p = b->pack + b->pack_len;
 
     if (b->pack_lines++) {

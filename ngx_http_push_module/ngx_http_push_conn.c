@@ -151,7 +151,8 @@ ngx_http_push_conn_discard(ngx_http_push_conn_t *ws)
 
 
 void
-ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early, size_t len)
+ngx_http_push_conn_start(ngx_http_push_conn_t *ws,
+    ngx_http_push_input_t *early)
 {
     uint32_t                 now;
     ngx_event_t             *rev, *wev;
@@ -193,9 +194,7 @@ ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early, size_t len)
 
     ngx_http_push_conn_slim(ws);
 
-    ws->partial = early;
-    ws->partial_len = (uint32_t) len;
-    ws->early = (early != NULL);
+    ws->input = early;
 
     ws->since_ms = ngx_http_push_wall_ms();
     ws->seen_ms = now;
@@ -420,8 +419,8 @@ ngx_http_push_conn_flush(ngx_http_push_conn_t *ws)
     conf = ws->conf;
 
     if (ws->full
-        && ws->queue.bytes <= conf->queue_bytes / 2
-        && ws->queue.count <= conf->queue_count / 2)
+        && ngx_http_push_queue_bytes(ws) <= conf->queue_bytes / 2
+        && ngx_http_push_queue_count(ws) <= conf->queue_count / 2)
     {
         ws->full = 0;
         ngx_http_push_delivery_room(ws);
@@ -521,30 +520,4 @@ ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now)
     /* requests of a storm leave holes below what lives on */
     (void) malloc_trim(0);
 #endif
-}
-
-
-ngx_int_t
-ngx_http_push_conn_set_device(ngx_http_push_conn_t *ws, const u_char *device,
-    size_t len)
-{
-    u_char  *p;
-
-    p = NULL;
-
-    if (len) {
-        p = ngx_http_push_slab_alloc(len);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(p, device, len);
-    }
-
-    ngx_http_push_slab_free(ws->device, ws->device_len);
-
-    ws->device = p;
-    ws->device_len = (uint8_t) len;
-
-    return NGX_OK;
 }

@@ -30,17 +30,13 @@ ngx_http_push_conn_t *ngx_http_push_conn_create(ngx_connection_t *c,
     ngx_uint_t raw);
 void ngx_http_push_conn_discard(ngx_http_push_conn_t *ws);
 
-/* Copied; replaces what was there.  len 0: "-". */
-ngx_int_t ngx_http_push_conn_set_device(ngx_http_push_conn_t *ws,
-    const u_char *device, size_t len);
-
 /*
  * After ngx_http_free_request(): takes c over (slim if nobody else holds
  * c->pool), joins table and wheel, posts a read.  early: bytes that came
- * behind the request, taken over (malloc), may be NULL.
+ * behind the request (ngx_http_push_input_early()), taken over, may be NULL.
  */
-void ngx_http_push_conn_start(ngx_http_push_conn_t *ws, u_char *early,
-    size_t len);
+void ngx_http_push_conn_start(ngx_http_push_conn_t *ws,
+    ngx_http_push_input_t *early);
 
 /*
  * The one way out, with a reason: sends `bye`-less Close unless the reason is

@@ -15,6 +15,7 @@
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_device.h"
 #include "ngx_http_push_input.h"
 #include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
@@ -220,18 +221,14 @@ ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
 
     ngx_http_push_conn_log_line(ws);
 
-    if (ws->queue.count) {
+    if (ws->queue) {
         c->error = 1;           /* no TLS alert into a record half written */
     }
 
     ngx_http_push_table_remove(ws);
     ngx_http_push_queue_clear(ws);
     ngx_http_push_input_free(ws);
-    (void) ngx_http_push_conn_set_device(ws, NULL, 0);
-
-    if (ws->epoch) {
-        ngx_free(ws->epoch);
-    }
+    ngx_http_push_device_free(ws);
 
     w->connections--;
     w->counters->connections = w->connections;

@@ -9,6 +9,7 @@
 
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_device.h"
 
 
 static u_char *ngx_http_push_conn_log_error(ngx_log_t *log, u_char *buf,
@@ -98,6 +99,7 @@ ngx_http_push_conn_log_line(ngx_http_push_conn_t *ws)
     char                 conn[PUSH_CONN_TEXT_LEN];
     size_t               n;
     ngx_log_t           *log;
+    struct push_str      device;
     struct push_conn_id  id;
 
     log = ws->conf->log;
@@ -121,12 +123,13 @@ ngx_http_push_conn_log_line(ngx_http_push_conn_t *ws)
         return;
     }
 
+    device = ngx_http_push_device(ws);
+
     ngx_log_error(NGX_LOG_INFO, log, 0,
                   "push close user=%*s device=%*s conn=%*s client=%*s code=%ud "
                   "reason=\"%s\" seconds=%L messages=%uD bytes=%uL",
                   (size_t) ws->user->len, ws->user->name,
-                  ws->device ? (size_t) ws->device_len : (size_t) 1,
-                  ws->device ? ws->device : (u_char *) "-",
+                  device.len, device.data,
                   (size_t) PUSH_CONN_TEXT_LEN, conn, n, addr,
                   (unsigned) ws->close_code, push_close_text(ws->close_reason),
                   ((int64_t) ngx_http_push_wall_ms() - (int64_t) ws->since_ms)

@@ -12,6 +12,7 @@
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_device.h"
 #include "ngx_http_push_drain.h"
 #include "ngx_http_push_ring.h"
 
@@ -21,8 +22,6 @@
 #define NGX_HTTP_PUSH_RENEW_JITTER_MS  6000
 
 
-static ngx_int_t ngx_http_push_delivery_remember(ngx_http_push_conn_t *ws,
-    ngx_http_push_hello_t *hello);
 static void ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
     ngx_http_push_hello_t *hello);
 static ngx_msec_t ngx_http_push_delivery_check_in(ngx_http_push_conn_t *ws);
@@ -78,7 +77,7 @@ ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
 
     struct push_conn_id  id;
 
-    if (ngx_http_push_delivery_remember(ws, hello) != NGX_OK) {
+    if (ngx_http_push_device_set(ws, hello->device, hello->epoch) != NGX_OK) {
         ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);
         return;
     }
@@ -106,34 +105,6 @@ ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
     }
 
     ngx_http_push_delivery_start(ws, hello);
-}
-
-
-/* What Redis has to be told again and again: device, epoch until answered. */
-
-static ngx_int_t
-ngx_http_push_delivery_remember(ngx_http_push_conn_t *ws,
-    ngx_http_push_hello_t *hello)
-{
-    if (hello->device.len
-        && ngx_http_push_conn_set_device(ws, (u_char *) hello->device.data,
-                                         hello->device.len)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (hello->epoch.len) {
-        ws->epoch = ngx_alloc(1 + hello->epoch.len, ws->conf->log);
-        if (ws->epoch == NULL) {
-            return NGX_ERROR;
-        }
-
-        ws->epoch[0] = hello->epoch.len;
-        ngx_memcpy(ws->epoch + 1, hello->epoch.data, hello->epoch.len);
-    }
-
-    return NGX_OK;
 }
 
 

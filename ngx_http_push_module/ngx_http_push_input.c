@@ -9,7 +9,7 @@
  * is here, and never more than push_max_message_size.
  *
  * in:   bytes; out: messages, signs of life, a close with its reason
- * owns: ws->partial and ws->control
+ * owns: ws->input
  */
 
 #include "ngx_http_push_input.h"
@@ -18,6 +18,7 @@
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
+#include "ngx_http_push_queue.h"
 #include "ngx_http_push_slab.h"
 
 
@@ -29,11 +30,21 @@
 #define NGX_HTTP_PUSH_INPUT_FLOOD      "too many pings and pongs"
 
 
-struct ngx_http_push_control_s {
+typedef struct {
     uint8_t  len;               /* of a control frame that is cut */
     uint8_t  pong_len;
     u_char   data[PUSH_FRAME_CONTROL_MAX];
     u_char   pong[PUSH_FRAME_CONTROL_MAX];
+} ngx_http_push_control_t;
+
+struct ngx_http_push_input_s {
+    struct push_frame         frame;
+    u_char                   *message;  /* cut across reads; or early bytes */
+    uint32_t                  len;
+    uint32_t                  size;     /* memory behind message */
+    ngx_http_push_control_t  *control;  /* NULL: no control frame is cut, no
+                                           pong waits */
+    unsigned                  early:1;  /* bytes behind the request */
 };
 
 
@@ -52,16 +63,44 @@ static void ngx_http_push_input_ping(ngx_http_push_conn_t *ws,
 static void ngx_http_push_input_close(ngx_http_push_conn_t *ws,
     const u_char *data, size_t len);
 static ngx_http_push_control_t *ngx_http_push_input_get_control(
-    ngx_http_push_conn_t *ws);
+    ngx_http_push_input_t *input);
+static ngx_http_push_input_t *ngx_http_push_input_create(void);
+static void ngx_http_push_input_trim(ngx_http_push_conn_t *ws);
+
+
+ngx_http_push_input_t *
+ngx_http_push_input_early(const u_char *data, size_t len)
+{
+    ngx_http_push_input_t  *input;
+
+    input = ngx_http_push_input_create();
+    if (input == NULL) {
+        return NULL;
+    }
+
+    input->message = ngx_alloc(len, ngx_cycle->log);
+    if (input->message == NULL) {
+        ngx_http_push_slab_free(input, sizeof(ngx_http_push_input_t));
+        return NULL;
+    }
+
+    ngx_memcpy(input->message, data, len);
+
+    input->len = (uint32_t) len;
+    input->early = 1;
+
+    return input;
+}
 
 
 void
 ngx_http_push_input_handler(ngx_event_t *rev)
 {
-    u_char                *early;
-    size_t                 len;
-    ngx_connection_t      *c;
-    ngx_http_push_conn_t  *ws;
+    u_char                 *early;
+    size_t                  len;
+    ngx_connection_t       *c;
+    ngx_http_push_conn_t   *ws;
+    ngx_http_push_input_t  *input;
 
     c = rev->data;
     ws = c->data;
@@ -78,13 +117,15 @@ ngx_http_push_input_handler(ngx_event_t *rev)
 
     ngx_http_push_conn_log_enter(ws);
 
-    if (ws->early) {
-        early = ws->partial;
-        len = ws->partial_len;
+    input = ws->input;
 
-        ws->early = 0;
-        ws->partial = NULL;
-        ws->partial_len = 0;
+    if (input && input->early) {
+        early = input->message;
+        len = input->len;
+
+        input->early = 0;
+        input->message = NULL;
+        input->len = 0;
 
         ngx_http_push_count_n(bytes_in, len);
         ngx_http_push_input_parse(ws, early, early + len);
@@ -155,8 +196,20 @@ ngx_http_push_input_end(ngx_http_push_conn_t *ws)
 static void
 ngx_http_push_input_parse(ngx_http_push_conn_t *ws, u_char *pos, u_char *end)
 {
+    ngx_http_push_input_t    *input;
     struct push_frame_piece   piece;
     struct push_frame_limits  limits;
+
+    if (ws->input == NULL) {
+        ws->input = ngx_http_push_input_create();
+
+        if (ws->input == NULL) {
+            ngx_http_push_conn_abort(ws, PUSH_CLOSE_INTERNAL);
+            return;
+        }
+    }
+
+    input = ws->input;
 
     limits.message_max = ws->conf->max_message_size;
     limits.fragments_max = ngx_http_push_echoes(ws)
@@ -164,11 +217,12 @@ ngx_http_push_input_parse(ngx_http_push_conn_t *ws, u_char *pos, u_char *end)
 
     while (!ws->dead && !ws->failed && !ws->fin_sent) {
 
-        push_frame_parse(&ws->frame, &limits, &pos, end, &piece);
+        push_frame_parse(&input->frame, &limits, &pos, end, &piece);
 
         switch (piece.event) {
 
         case PUSH_FRAME_NEED:
+            ngx_http_push_input_trim(ws);
             return;
 
         case PUSH_FRAME_DATA:
@@ -191,8 +245,8 @@ ngx_http_push_input_parse(ngx_http_push_conn_t *ws, u_char *pos, u_char *end)
 
         /* many small frames in one read: their answers need not wait */
 
-        if (ws->queue.count >= NGX_HTTP_PUSH_INPUT_ANSWERS && !ws->closing
-            && ws->c->write->ready)
+        if (ngx_http_push_queue_count(ws) >= NGX_HTTP_PUSH_INPUT_ANSWERS
+            && !ws->closing && ws->c->write->ready)
         {
             ngx_http_push_conn_flush(ws);
         }
@@ -241,8 +295,8 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
             return;
         }
 
-        text = ws->partial;
-        len = ws->partial_len;
+        text = ws->input->message;
+        len = ws->input->len;
     }
 
     ngx_http_push_limit_seen(ws);
@@ -255,11 +309,11 @@ ngx_http_push_input_data(ngx_http_push_conn_t *ws,
         ngx_http_push_client_message(ws, text, len);
     }
 
-    if (ws->partial) {
-        ngx_free(ws->partial);
-        ws->partial = NULL;
-        ws->partial_len = 0;
-        ws->partial_size = 0;
+    if (ws->input->message) {
+        ngx_free(ws->input->message);
+        ws->input->message = NULL;
+        ws->input->len = 0;
+        ws->input->size = 0;
     }
 }
 
@@ -268,33 +322,35 @@ static ngx_int_t
 ngx_http_push_input_append(ngx_http_push_conn_t *ws,
     struct push_frame_piece *piece)
 {
-    size_t   need, size;
-    u_char  *p;
+    size_t                  need, size;
+    u_char                 *p;
+    ngx_http_push_input_t  *input;
 
-    need = ws->partial_len + piece->len;
+    input = ws->input;
+    need = input->len + piece->len;
 
-    if (need > ws->partial_size || ws->partial == NULL) {
+    if (need > input->size || input->message == NULL) {
 
         /* doubled, but not beyond what the message can still become */
 
-        size = ngx_max(2 * ws->partial_size, NGX_HTTP_PUSH_INPUT_START);
+        size = ngx_max(2 * input->size, NGX_HTTP_PUSH_INPUT_START);
         size = ngx_min(size, ws->conf->max_message_size);
         size = ngx_max(size, need);
 
-        p = realloc(ws->partial, size);
+        p = realloc(input->message, size);
         if (p == NULL) {
             return NGX_ERROR;
         }
 
-        ws->partial = p;
-        ws->partial_size = (uint32_t) size;
+        input->message = p;
+        input->size = (uint32_t) size;
     }
 
     if (piece->len) {
-        ngx_memcpy(ws->partial + ws->partial_len, piece->data, piece->len);
+        ngx_memcpy(input->message + input->len, piece->data, piece->len);
     }
 
-    ws->partial_len = (uint32_t) need;
+    input->len = (uint32_t) need;
 
     return NGX_OK;
 }
@@ -314,7 +370,7 @@ ngx_http_push_input_control(ngx_http_push_conn_t *ws,
     len = piece->len;
 
     if (!piece->first || !piece->last) {
-        control = ngx_http_push_input_get_control(ws);
+        control = ngx_http_push_input_get_control(ws->input);
         if (control == NULL) {
             ngx_http_push_conn_abort(ws, PUSH_CLOSE_INTERNAL);
             return;
@@ -350,11 +406,6 @@ ngx_http_push_input_control(ngx_http_push_conn_t *ws,
             ngx_http_push_input_ping(ws, data, len);
         }
     }
-
-    if (ws->control && !ws->pong_wanted) {
-        ngx_http_push_slab_free(ws->control, sizeof(ngx_http_push_control_t));
-        ws->control = NULL;
-    }
 }
 
 
@@ -365,11 +416,11 @@ ngx_http_push_input_ping(ngx_http_push_conn_t *ws, const u_char *data,
     ngx_http_push_msg_t      *m;
     ngx_http_push_control_t  *control;
 
-    if (ws->queue.count && !ws->c->write->ready) {
+    if (ws->queue && !ws->c->write->ready) {
 
         /* RFC 6455 5.5.3: only the latest ping needs a pong */
 
-        control = ngx_http_push_input_get_control(ws);
+        control = ngx_http_push_input_get_control(ws->input);
 
         if (control) {
             ngx_memmove(control->pong, data, len);
@@ -415,14 +466,17 @@ ngx_http_push_input_close(ngx_http_push_conn_t *ws, const u_char *data,
 ngx_http_push_msg_t *
 ngx_http_push_input_pong(ngx_http_push_conn_t *ws)
 {
-    ngx_http_push_msg_t  *m;
+    ngx_http_push_msg_t      *m;
+    ngx_http_push_control_t  *control;
 
     if (!ws->pong_wanted) {
         return NULL;
     }
 
-    m = ngx_http_push_msg_control(PUSH_FRAME_PONG, ws->control->pong,
-                                  ws->control->pong_len);
+    control = ws->input->control;
+
+    m = ngx_http_push_msg_control(PUSH_FRAME_PONG, control->pong,
+                                  control->pong_len);
     ws->pong_wanted = 0;
 
     return m;
@@ -432,27 +486,68 @@ ngx_http_push_input_pong(ngx_http_push_conn_t *ws)
 void
 ngx_http_push_input_free(ngx_http_push_conn_t *ws)
 {
-    if (ws->partial) {
-        ngx_free(ws->partial);
-        ws->partial = NULL;
+    ngx_http_push_input_t  *input;
+
+    input = ws->input;
+
+    if (input == NULL) {
+        return;
     }
 
-    ngx_http_push_slab_free(ws->control, sizeof(ngx_http_push_control_t));
-    ws->control = NULL;
+    if (input->message) {
+        ngx_free(input->message);
+    }
+
+    ngx_http_push_slab_free(input->control, sizeof(ngx_http_push_control_t));
+    ngx_http_push_slab_free(input, sizeof(ngx_http_push_input_t));
+
+    ws->input = NULL;
+}
+
+
+/* All that has come is eaten: what is kept is for what is still to come. */
+
+static void
+ngx_http_push_input_trim(ngx_http_push_conn_t *ws)
+{
+    ngx_http_push_input_t  *input;
+
+    input = ws->input;
+
+    if (!push_frame_idle(&input->frame) || input->message || ws->pong_wanted) {
+        return;
+    }
+
+    ngx_http_push_input_free(ws);
+}
+
+
+static ngx_http_push_input_t *
+ngx_http_push_input_create(void)
+{
+    ngx_http_push_input_t  *input;
+
+    input = ngx_http_push_slab_alloc(sizeof(ngx_http_push_input_t));
+
+    if (input) {
+        ngx_memzero(input, sizeof(ngx_http_push_input_t));
+    }
+
+    return input;
 }
 
 
 static ngx_http_push_control_t *
-ngx_http_push_input_get_control(ngx_http_push_conn_t *ws)
+ngx_http_push_input_get_control(ngx_http_push_input_t *input)
 {
-    if (ws->control == NULL) {
-        ws->control = ngx_http_push_slab_alloc(
+    if (input->control == NULL) {
+        input->control = ngx_http_push_slab_alloc(
                                             sizeof(ngx_http_push_control_t));
-        if (ws->control) {
-            ws->control->len = 0;
-            ws->control->pong_len = 0;
+        if (input->control) {
+            input->control->len = 0;
+            input->control->pong_len = 0;
         }
     }
 
-    return ws->control;
+    return input->control;
 }

@@ -5,13 +5,20 @@
  *                                         \--> ping, pong, close --> conn.c
  *
  * in:   bytes; out: whole text messages, signs of life, a close with its reason
- * owns: ws->partial and ws->control while a frame or message is cut
+ * owns: ws->input while a frame or message is cut, or a pong waits
  */
 
 #ifndef NGX_HTTP_PUSH_INPUT_H
 #define NGX_HTTP_PUSH_INPUT_H
 
 #include "ngx_http_push_module.h"
+
+/*
+ * Bytes that came behind the request, copied: the first ones to be read.
+ * NULL: no memory.
+ */
+ngx_http_push_input_t *ngx_http_push_input_early(const u_char *data,
+    size_t len);
 
 /* The read handler of a connection. */
 void ngx_http_push_input_handler(ngx_event_t *rev);
@@ -22,7 +29,7 @@ void ngx_http_push_input_handler(ngx_event_t *rev);
  */
 ngx_http_push_msg_t *ngx_http_push_input_pong(ngx_http_push_conn_t *ws);
 
-/* Frees partial and control. */
+/* Frees what it owns. */
 void ngx_http_push_input_free(ngx_http_push_conn_t *ws);
 
 #endif

@@ -13,6 +13,7 @@
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_device.h"
 #include "ngx_http_push_fan_out.h"
 #include "ngx_http_push_message.h"
 #include "ngx_http_push_ring.h"
@@ -187,19 +188,8 @@ ngx_http_push_item_kick(const struct push_lines_item *item)
             continue;
         }
 
-        if (!any) {
-            if (ws->device_len == 0) {
-                if (!push_str_eq(item->device, PUSH_STR("-"))) {
-                    continue;
-                }
-
-            } else if (item->device.len != ws->device_len
-                       || ngx_memcmp(item->device.data, ws->device,
-                                     ws->device_len)
-                          != 0)
-            {
-                continue;
-            }
+        if (!any && !push_str_eq(item->device, ngx_http_push_device(ws))) {
+            continue;
         }
 
         ngx_http_push_conn_close(ws, PUSH_CLOSE_KICKED, item->code,

@@ -50,7 +50,7 @@ typedef struct ngx_http_push_fan_out_s ngx_http_push_fan_out_t;
 typedef struct ngx_http_push_table_s   ngx_http_push_table_t;
 typedef struct ngx_http_push_wheel_s   ngx_http_push_wheel_t;
 typedef struct ngx_http_push_slab_s    ngx_http_push_slab_t;
-typedef struct ngx_http_push_control_s ngx_http_push_control_t;
+typedef struct ngx_http_push_input_s   ngx_http_push_input_t;
 typedef struct ngx_http_push_inbox_s   ngx_http_push_inbox_t;
 typedef struct ngx_http_push_batches_s ngx_http_push_batches_t;
 typedef struct ngx_http_push_binding_s ngx_http_push_binding_t;
@@ -174,15 +174,15 @@ typedef struct {
 /* --- a connection ------------------------------------------------------- */
 
 /*
- * Frames that wait; see queue.h.  24 bytes; no ring while idle.
+ * Frames that wait; see queue.h.  An idle connection has none.
  */
 typedef struct {
-    ngx_http_push_msg_t       **ring;
     uint32_t                    bytes;          /* of all waiting frames */
     uint32_t                    offset;         /* of the head, sent already */
     uint16_t                    head;
-    uint16_t                    count;
+    uint16_t                    count;          /* at least 1 */
     uint16_t                    size;           /* entries of the ring */
+    ngx_http_push_msg_t        *ring[];
 } ngx_http_push_queue_t;
 
 /* The logs of a connection; groups will add more. */
@@ -206,18 +206,10 @@ struct ngx_http_push_conn_s {
     uint64_t                    id;             /* slot, generation, index */
     uint64_t                    since_ms;       /* Unix; of the 101, then
                                                    of the binding */
-    u_char                     *device;         /* NULL: "-"; written only by
-                                                   conn_set_device() */
-    u_char                     *epoch;          /* the client's, until the first
-                                                   answer: a byte of length,
-                                                   then the text; or NULL */
-    u_char                     *partial;        /* message cut across reads;
-                                                   early: bytes behind the
-                                                   request */
-    ngx_http_push_control_t    *control;        /* NULL: no control frame is
-                                                   cut, no pong waits */
-    ngx_http_push_queue_t       queue;
-    struct push_frame           frame;
+    u_char                     *device;         /* device.c's; NULL: "-" */
+    ngx_http_push_queue_t      *queue;          /* NULL: nothing waits */
+    ngx_http_push_input_t      *input;          /* input.c's; NULL: no message
+                                                   and no frame is cut */
     struct push_delivery        logs[NGX_HTTP_PUSH_LOGS];
 
     uint32_t                    at_ms;          /* place on the wheel */
@@ -232,14 +224,11 @@ struct ngx_http_push_conn_s {
     uint32_t                    message_level;  /* as of seen_ms: limit.c */
     uint64_t                    bytes;          /* written, for the close line */
 
-    uint32_t                    partial_len;
-    uint32_t                    partial_size;   /* memory behind partial */
     union {
         uint16_t                control_level;  /* as of seen_ms: limit.c */
         uint16_t                close_code;     /* closing: as sent or heard */
     };
     uint8_t                     close_reason;   /* closing: enum push_close */
-    uint8_t                     device_len;
     uint8_t                     socklen;        /* of the address behind this */
 
     unsigned                    raw:1;          /* no subprotocol */
@@ -253,7 +242,8 @@ struct ngx_http_push_conn_s {
     unsigned                    opened:1;       /* event `open` was written */
     unsigned                    dirty:1;        /* on worker->dirty */
     unsigned                    on_wheel:1;
-    unsigned                    early:1;        /* partial holds early bytes */
+    unsigned                    has_epoch:1;    /* the client's is in device:
+                                                   until the first answer */
     unsigned                    full:1;         /* the queue refused a frame */
     unsigned                    closing:1;      /* Close is queued or sent: takes
                                                    no frame, but stays in the

@@ -3,12 +3,12 @@
  *
  *     conn --add--> | m7 | m8 | m9 | --writev--> client
  *
- * The ring begins with four entries and doubles; it goes when the last frame
- * has gone, so an idle connection has none.
+ * The ring begins with four entries and doubles; the queue goes when its last
+ * frame has gone, so an idle connection has none.
  *
  * in:   messages as they go on the wire, counted, one copy in the worker
  * out:  bytes to the socket
- * owns: the ring and one count of each message in it
+ * owns: ws->queue and one count of each message in it
  */
 
 #include "ngx_http_push_queue.h"
@@ -24,10 +24,13 @@
 #define NGX_HTTP_PUSH_QUEUE_OWN_COUNT  64
 
 
-static ngx_int_t ngx_http_push_queue_grow(ngx_http_push_queue_t *q);
+static ngx_int_t ngx_http_push_queue_grow(ngx_http_push_conn_t *ws);
 static ssize_t ngx_http_push_queue_write(ngx_http_push_conn_t *ws);
 static void ngx_http_push_queue_sent(ngx_http_push_conn_t *ws, size_t n);
-static void ngx_http_push_queue_shift(ngx_http_push_queue_t *q);
+static void ngx_http_push_queue_shift(ngx_http_push_conn_t *ws);
+
+#define ngx_http_push_queue_size(size)                                        \
+    (sizeof(ngx_http_push_queue_t) + (size) * sizeof(ngx_http_push_msg_t *))
 
 #define ngx_http_push_queue_at(q, i)  (q)->ring[((q)->head + (i)) % (q)->size]
 
@@ -38,10 +41,10 @@ ngx_http_push_queue_room(ngx_http_push_conn_t *ws, size_t len)
     ngx_http_push_queue_t     *q;
     ngx_http_push_loc_conf_t  *conf;
 
-    q = &ws->queue;
+    q = ws->queue;
     conf = ws->conf;
 
-    if (q->count == 0) {
+    if (q == NULL) {
         return 1;       /* of any size, whatever the others have */
     }
 
@@ -59,14 +62,14 @@ ngx_http_push_queue_add(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
     ngx_http_push_queue_t     *q;
     ngx_http_push_loc_conf_t  *conf;
 
-    q = &ws->queue;
+    q = ws->queue;
     conf = ws->conf;
 
     if (own) {
-        if (q->count >= conf->queue_count + NGX_HTTP_PUSH_QUEUE_OWN_COUNT
-            || (q->count && q->bytes + m->len
-                            > conf->queue_bytes + NGX_HTTP_PUSH_QUEUE_OWN_BYTES
-                              + ngx_http_push_queue_at(q, 0)->len))
+        if (q && (q->count >= conf->queue_count + NGX_HTTP_PUSH_QUEUE_OWN_COUNT
+                  || q->bytes + m->len
+                     > conf->queue_bytes + NGX_HTTP_PUSH_QUEUE_OWN_BYTES
+                       + ngx_http_push_queue_at(q, 0)->len))
         {
             return NGX_DECLINED;
         }
@@ -75,9 +78,13 @@ ngx_http_push_queue_add(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
         return NGX_DECLINED;
     }
 
-    if (q->count == q->size && ngx_http_push_queue_grow(q) != NGX_OK) {
+    if ((q == NULL || q->count == q->size)
+        && ngx_http_push_queue_grow(ws) != NGX_OK)
+    {
         return NGX_ERROR;
     }
+
+    q = ws->queue;
 
     ngx_http_push_msg_get(m);   /* put by ngx_http_push_queue_shift() */
 
@@ -94,14 +101,12 @@ ngx_http_push_queue_add(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
 ngx_int_t
 ngx_http_push_queue_flush(ngx_http_push_conn_t *ws)
 {
-    ssize_t                 n;
-    ngx_connection_t       *c;
-    ngx_http_push_queue_t  *q;
+    ssize_t            n;
+    ngx_connection_t  *c;
 
     c = ws->c;
-    q = &ws->queue;
 
-    while (q->count) {
+    while (ws->queue) {
 
         if (!c->write->ready) {
             break;
@@ -127,19 +132,15 @@ ngx_http_push_queue_flush(ngx_http_push_conn_t *ws)
         return NGX_ERROR;
     }
 
-    return q->count ? NGX_AGAIN : NGX_OK;
+    return ws->queue ? NGX_AGAIN : NGX_OK;
 }
 
 
 void
 ngx_http_push_queue_clear(ngx_http_push_conn_t *ws)
 {
-    ngx_http_push_queue_t  *q;
-
-    q = &ws->queue;
-
-    while (q->count) {
-        ngx_http_push_queue_shift(q);
+    while (ws->queue) {
+        ngx_http_push_queue_shift(ws);
     }
 }
 
@@ -156,7 +157,7 @@ ngx_http_push_queue_write(ngx_http_push_conn_t *ws)
     ngx_http_push_msg_t    *m;
     ngx_http_push_queue_t  *q;
 
-    q = &ws->queue;
+    q = ws->queue;
     m = ngx_http_push_queue_at(q, 0);
 
     if (ws->tls || q->count == 1) {
@@ -196,7 +197,7 @@ ngx_http_push_queue_sent(ngx_http_push_conn_t *ws, size_t n)
     ngx_http_push_msg_t    *m;
     ngx_http_push_queue_t  *q;
 
-    q = &ws->queue;
+    q = ws->queue;
 
     ws->bytes += n;
     ngx_http_push_count_n(bytes_out, n);
@@ -211,18 +212,20 @@ ngx_http_push_queue_sent(ngx_http_push_conn_t *ws, size_t n)
 
         n -= m->len - q->offset;
 
-        ngx_http_push_queue_shift(q);
+        ngx_http_push_queue_shift(ws);
     }
 }
 
 
-/* The head has gone. */
+/* The head has gone; the queue as well if it was the last. */
 
 static void
-ngx_http_push_queue_shift(ngx_http_push_queue_t *q)
+ngx_http_push_queue_shift(ngx_http_push_conn_t *ws)
 {
-    ngx_http_push_msg_t  *m;
+    ngx_http_push_msg_t    *m;
+    ngx_http_push_queue_t  *q;
 
+    q = ws->queue;
     m = ngx_http_push_queue_at(q, 0);
 
     q->head = (q->head + 1) % q->size;
@@ -235,37 +238,41 @@ ngx_http_push_queue_shift(ngx_http_push_queue_t *q)
     ngx_http_push_msg_put(m);
 
     if (q->count == 0) {
-        ngx_http_push_slab_free(q->ring, q->size * sizeof(void *));
-
-        q->ring = NULL;
-        q->head = 0;
-        q->size = 0;
+        ws->queue = NULL;
+        ngx_http_push_slab_free(q, ngx_http_push_queue_size(q->size));
     }
 }
 
 
 static ngx_int_t
-ngx_http_push_queue_grow(ngx_http_push_queue_t *q)
+ngx_http_push_queue_grow(ngx_http_push_conn_t *ws)
 {
-    ngx_uint_t             i, size;
-    ngx_http_push_msg_t  **ring;
+    ngx_uint_t              i, size;
+    ngx_http_push_queue_t  *q, *grown;
 
-    size = q->size ? 2 * q->size : NGX_HTTP_PUSH_QUEUE_START;
+    q = ws->queue;
+    size = q ? 2 * q->size : NGX_HTTP_PUSH_QUEUE_START;
 
-    ring = ngx_http_push_slab_alloc(size * sizeof(void *));
-    if (ring == NULL) {
+    grown = ngx_http_push_slab_alloc(ngx_http_push_queue_size(size));
+    if (grown == NULL) {
         return NGX_ERROR;
     }
 
-    for (i = 0; i < q->count; i++) {
-        ring[i] = ngx_http_push_queue_at(q, i);
+    ngx_memzero(grown, sizeof(ngx_http_push_queue_t));
+
+    if (q) {
+        *grown = *q;
+        grown->head = 0;
+
+        for (i = 0; i < q->count; i++) {
+            grown->ring[i] = ngx_http_push_queue_at(q, i);
+        }
+
+        ngx_http_push_slab_free(q, ngx_http_push_queue_size(q->size));
     }
 
-    ngx_http_push_slab_free(q->ring, q->size * sizeof(void *));
-
-    q->ring = ring;
-    q->head = 0;
-    q->size = (uint16_t) size;
+    grown->size = (uint16_t) size;
+    ws->queue = grown;
 
     return NGX_OK;
 }

@@ -5,13 +5,17 @@
  *
  * in:   messages as they go on the wire, counted, one copy in the worker
  * out:  NGX_OK; NGX_DECLINED: full; NGX_ERROR: no memory
- * owns: the ring and one count of each message in it; idle: no ring at all
+ * owns: ws->queue and one count of each message in it; idle: nothing at all
  */
 
 #ifndef NGX_HTTP_PUSH_QUEUE_H
 #define NGX_HTTP_PUSH_QUEUE_H
 
 #include "ngx_http_push_module.h"
+
+/* Frames and bytes that wait. */
+#define ngx_http_push_queue_count(ws)  ((ws)->queue ? (ws)->queue->count : 0)
+#define ngx_http_push_queue_bytes(ws)  ((ws)->queue ? (ws)->queue->bytes : 0)
 
 /* own: beyond the bounds, up to a hard cap (then NGX_DECLINED as well). */
 ngx_int_t ngx_http_push_queue_add(ngx_http_push_conn_t *ws,

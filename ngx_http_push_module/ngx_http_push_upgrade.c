@@ -14,6 +14,7 @@
 
 #include "ngx_http_push_upgrade.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_input.h"
 
 #include <ngx_sha1.h>
 
@@ -250,11 +251,10 @@ ngx_http_push_upgrade_sent(ngx_http_request_t *r)
 static void
 ngx_http_push_upgrade_detach(ngx_http_request_t *r)
 {
-    u_char                         *early;
-    size_t                          len;
     ngx_connection_t               *c;
     ngx_http_push_conn_t           *ws;
     ngx_http_connection_t          *hc;
+    ngx_http_push_input_t          *early;
     ngx_http_push_upgrade_ctx_t  *ctx;
 
     c = r->connection;
@@ -262,16 +262,15 @@ ngx_http_push_upgrade_detach(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_push_module);
 
     early = NULL;
-    len = r->header_in->last - r->header_in->pos;
 
-    if (len) {
-        early = ngx_alloc(len, c->log);
+    if (r->header_in->last != r->header_in->pos) {
+        early = ngx_http_push_input_early(r->header_in->pos,
+                                          r->header_in->last
+                                          - r->header_in->pos);
         if (early == NULL) {
             ngx_http_finalize_request(r, NGX_ERROR);
             return;
         }
-
-        ngx_memcpy(early, r->header_in->pos, len);
     }
 
     ws = ctx->ws;
@@ -283,7 +282,7 @@ ngx_http_push_upgrade_detach(ngx_http_request_t *r)
 
     ngx_http_push_count(handshakes_ok);
 
-    ngx_http_push_conn_start(ws, early, len);
+    ngx_http_push_conn_start(ws, early);
 }
 
 

@@ -139,6 +139,10 @@ run(const struct buffer *input, size_t step, size_t first, uint64_t *seed)
         end = copy + n;
 
         do {
+            if (push_frame_idle(&f)) {
+                memset(&f, 0, sizeof(f));       /* as the edge does it */
+            }
+
             push_frame_parse(&f, &limits, &pos, end, &piece);
             assert_true(pos >= copy && pos <= end);
 
