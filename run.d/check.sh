@@ -33,7 +33,7 @@ check_step() {
         || tail -n 20 "$log"; } | head -n 40 | sed 's/^/         /'
 }
 
-check_prove() { timeout -k 20 300 prove -v "$1"; }
+check_prove() { timeout -k 20 "${check_limit:-300}" prove -v "$1"; }
 
 check_build() {
     check_step "build: module (gcc)" make CC=gcc module

@@ -57,6 +57,31 @@ check_matrix() {
     check_end
 }
 
+# A whole stack whose store is in memory, 5,000 clients and 5,000 messages a
+# second: ten reloads, and then all clients at once, three times.  What the
+# machine did not sustain stands in the lines below.
+check_reload() {
+    local log name
+    local -x TMPDIR=/dev/shm PUSH_LOAD_CLIENTS=5000 PUSH_LOAD_RATE=5000
+    local -x PUSH_LOAD_RELOADS=10 PUSH_LOAD_DRAIN=8s
+
+    check_begin
+    check_step "build: module" make CC=gcc module
+    check_step "build: daemons" make -j"$(nproc)" CC=gcc daemons
+    check_step "build: load client" make CC=gcc bench
+
+    for name in 470-reload 471-storm; do
+        check_limit=900 check_step "t/cluster/$name.t ($PUSH_LOAD_CLIENTS clients)" \
+            check_prove "t/cluster/$name.t"
+    done
+
+    for log in build/check/t_cluster_47[01]*.log; do
+        sed -n 's/^# \(reload\|storm\|rate\|after\|acked\)/  \1/p' "$log"
+    done
+
+    check_end
+}
+
 # Each target for a minute; what is found new stays in build/fuzz/corpus.
 check_fuzz() {
     make FUZZ_CC="$(command -v clang-14 || echo clang)" FUZZ_SECONDS=60 fuzz

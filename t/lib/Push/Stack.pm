@@ -190,6 +190,29 @@ sub publish_surely {
     }, $timeout);
 }
 
+# What an edge's push_status says.
+sub status {
+    my ($self, $edge) = @_;
+    my $url = $self->env('PUSH_DELIVER_' . ($edge // 1)) =~ s{/deliver$}{/status}r;
+
+    return eval { $json->decode($self->{http}->get($url)->{content}) };
+}
+
+# A line of configuration for all edges, from their next start or reload on;
+# `up` writes the files anew.
+sub configure {
+    my ($self, $line) = @_;
+
+    for my $file (glob("$self->{dir}/etc/nginx-*.conf")) {
+        open(my $in, '<', $file) or die "$file: $!";
+        my $text = join('', <$in>);
+        $text =~ s/^http \{\n/http {\n    $line\n/m or die "$file: no http\n";
+        open(my $out, '>', $file) or die "$file: $!";
+        print $out $text;
+        close($out) or die "$file: $!";
+    }
+}
+
 sub logs_ok_now {
     my ($self, @allow) = @_;
 
