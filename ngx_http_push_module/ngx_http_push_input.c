@@ -339,6 +339,8 @@ ngx_http_push_input_append(ngx_http_push_conn_t *ws,
 
         p = realloc(input->message, size);
         if (p == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, ws->c->log, ngx_errno,
+                          "realloc(%uz) failed", size);
             return NGX_ERROR;
         }
 

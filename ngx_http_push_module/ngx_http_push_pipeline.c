@@ -334,12 +334,16 @@ ngx_http_push_pipeline_recv(ngx_http_push_pipeline_t *p, ngx_connection_t *c)
 static ngx_int_t
 ngx_http_push_pipeline_replies(ngx_http_push_pipeline_t *p)
 {
-    void  *reply;
+    void         *reply;
+    redisReader  *reader;
 
     for ( ;; ) {
 
         if (redisReaderGetReply(p->reader, &reply) != REDIS_OK) {
-            p->error = "what came is no reply of Redis";
+            reader = p->reader;
+            p->error = reader->err == REDIS_ERR_OOM
+                       ? "no memory for its reply"
+                       : "what came is no reply of Redis";
             return NGX_ERROR;
         }
 

@@ -128,7 +128,9 @@ sub command {
     my ($self, @args) = @_;
     my $text = join(' ', $self->nginx, '-e', "$self->{dir}/logs/error.log",
         '-p', $self->{dir}, '-c', "$self->{dir}/nginx.conf", @args);
-    my $out = `ASAN_OPTIONS=detect_leaks=0 $text 2>&1`;
+    local $ENV{ASAN_OPTIONS} = join(':', grep { length }
+        'detect_leaks=0', $ENV{ASAN_OPTIONS} // '');
+    my $out = `$text 2>&1`;
 
     return ($? >> 8, $out);
 }
