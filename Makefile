@@ -151,6 +151,25 @@ build/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(FUZZ_SRC) $(wildcard common/push*.h)
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	    -o $@ $(filter %.c,$^) -ljansson
 
+# The edge's side of Redis, with nginx's strings and a world of its own.
+FUZZ_NGINX := build/asan/src
+FUZZ_EDGE  := $(addprefix ngx_http_push_module/ngx_http_push_, \
+                pipeline.c redis_setup.c)
+
+build/fuzz/fuzz_redis: t/fuzz/fuzz_redis.c t/fuzz/fuzz.h $(PURE_SRC) \
+        $(FUZZ_EDGE) $(MODULE_SRC) | build/asan/nginx
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	@$(FUZZ_CC) -std=gnu11 $(WARN) -Wno-unused-parameter -D_GNU_SOURCE -O1 -g \
+	    -Icommon -Ingx_http_push_module \
+	    $(addprefix -isystem $(FUZZ_NGINX)/,objs $(addprefix src/,core \
+	        event event/modules os/unix http http/modules http/v2)) \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    -fno-sanitize=nonnull-attribute \
+	    -o $@ $< $(PURE_SRC) $(FUZZ_EDGE) \
+	    $(FUZZ_NGINX)/src/core/ngx_string.c \
+	    $(FUZZ_NGINX)/src/os/unix/ngx_alloc.c -l:libhiredis.a
+
 # What ./run bench measures with.
 bench: $(BUILD)/bench/pushload $(BUILD)/bench/fdatasync
 

@@ -5,6 +5,7 @@
  */
 
 #include "dispatcher_plan.h"
+#include "push_binding.h"
 
 #include <string.h>
 
@@ -52,44 +53,17 @@ int
 dispatcher_plan_binding_parse(struct push_str member,
     struct dispatcher_plan_binding *binding)
 {
-    size_t            i, n;
-    const char       *p, *end;
-    uint64_t          number;
-    struct push_str   part[5];
+    struct push_binding  parts;
 
-    p = member.data;
-    end = p + member.len;
-
-    for (n = 0; n < 5; n++) {
-        for (i = 0; p + i < end && p[i] != '/'; i++) {
-            /* void */
-        }
-
-        part[n].data = p;
-        part[n].len = i;
-
-        /* a slash behind each part but the last */
-
-        if ((p + i == end) != (n == 4)) {
-            return PUSH_ERROR;
-        }
-
-        p += i + 1;
+    if (push_binding_parse(member, &parts) != PUSH_OK) {
+        return PUSH_ERROR;
     }
 
     binding->member = member;
-    binding->node = part[0];
+    binding->node = parts.node;
+    binding->instance = parts.id.instance;
     binding->state = PLAN_BINDING_OPEN;
     binding->target = false;
-
-    if (!push_name_valid(part[0])
-        || push_hex64_parse(part[1], &binding->instance) != PUSH_OK
-        || push_hex64_parse(part[2], &number) != PUSH_OK
-        || !push_name_valid(part[3])
-        || push_uint_parse(part[4], UINT64_MAX, &number) != PUSH_OK)
-    {
-        return PUSH_ERROR;
-    }
 
     return PUSH_OK;
 }

@@ -15,6 +15,7 @@
 #include "ngx_http_push_binding_state.h"
 #include "ngx_http_push_batch.h"
 #include "ngx_http_push_conn.h"
+#include "push_binding.h"
 
 
 static void ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
@@ -108,50 +109,21 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
 }
 
 
-/* <node>/<instance>/<conn>/<device>/<since_ms> */
-
 static ngx_int_t
 ngx_http_push_binding_parse(struct push_str member,
     ngx_http_push_binding_conn_t *conn)
 {
-    char            *p, *slash;
-    size_t           left;
-    uint64_t         id;
-    ngx_uint_t       i;
-    struct push_str  part[5];
+    struct push_binding  binding;
 
-    p = (char *) member.data;
-    left = member.len;
-
-    for (i = 0; i < 5; i++) {
-        slash = left ? memchr(p, '/', left) : NULL;
-
-        part[i].data = p;
-        part[i].len = slash ? (size_t) (slash - p) : left;
-
-        if ((slash == NULL) != (i == 4)) {
-            return NGX_ERROR;
-        }
-
-        if (slash) {
-            p = slash + 1;
-            left -= part[i].len + 1;
-        }
-    }
-
-    conn->node = part[0];
-    conn->instance = part[1];
-    conn->conn = part[2];
-    conn->device = part[3];
-
-    if (!push_name_valid(conn->node)
-        || push_hex64_parse(conn->instance, &id) != PUSH_OK
-        || push_hex64_parse(conn->conn, &id) != PUSH_OK
-        || !push_name_valid(conn->device)
-        || push_uint_parse(part[4], PUSH_SEQ_MAX, &conn->since_ms) != PUSH_OK)
-    {
+    if (push_binding_parse(member, &binding) != PUSH_OK) {
         return NGX_ERROR;
     }
+
+    conn->node = binding.node;
+    conn->instance = binding.instance;
+    conn->conn = binding.conn;
+    conn->device = binding.device;
+    conn->since_ms = binding.since_ms;
 
     return NGX_OK;
 }

@@ -14,36 +14,15 @@
 #include "ngx_http_push_limit.h"
 #include "ngx_http_push_refuse.h"
 #include "ngx_http_push_upgrade.h"
-
-
-#define NGX_HTTP_PUSH_KEY_LEN  24   /* of 16 bytes in base64 */
-
-
-/* headers of the handshake: how often, and the last value */
-typedef struct {
-    ngx_uint_t   n;
-    ngx_str_t   *value;
-} ngx_http_push_header_t;
-
-typedef struct {
-    ngx_http_push_header_t  version;
-    ngx_http_push_header_t  key;
-    ngx_http_push_header_t  origin;
-    ngx_http_push_header_t  protocol;
-    unsigned                upgrade:1;      /* Upgrade has "websocket" */
-    unsigned                connection:1;   /* Connection has "upgrade" */
-    unsigned                push_v1:1;      /* Sec-WebSocket-Protocol has it */
-} ngx_http_push_offer_t;
+#include "push_handshake.h"
 
 
 static void ngx_http_push_handshake_offer(ngx_http_request_t *r,
-    ngx_http_push_offer_t *offer);
-static ngx_uint_t ngx_http_push_handshake_token(ngx_str_t *list,
-    const char *token, ngx_uint_t any_case);
+    struct push_handshake *offer);
 static ngx_http_push_refuse_t ngx_http_push_handshake_check(
-    ngx_http_request_t *r, ngx_http_push_offer_t *offer);
+    ngx_http_request_t *r, struct push_handshake *offer);
 static ngx_http_push_refuse_t ngx_http_push_handshake_origin(
-    ngx_http_push_loc_conf_t *plcf, ngx_http_push_offer_t *offer);
+    ngx_http_push_loc_conf_t *plcf, struct push_handshake *offer);
 static ngx_int_t ngx_http_push_handshake_user(ngx_http_request_t *r,
     ngx_http_push_loc_conf_t *plcf, ngx_str_t *uid, time_t *expires,
     ngx_http_push_refuse_t *refuse);
@@ -59,7 +38,7 @@ static ngx_int_t ngx_http_push_handshake_limit(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
 {
-    ngx_http_push_offer_t      offer;
+    struct push_handshake      offer;
     ngx_http_push_refuse_t     refuse;
     ngx_http_push_loc_conf_t  *plcf;
 
@@ -69,7 +48,6 @@ ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ngx_memzero(&offer, sizeof(ngx_http_push_offer_t));
     ngx_http_push_handshake_offer(r, &offer);
 
     refuse = ngx_http_push_handshake_check(r, &offer);
@@ -101,10 +79,10 @@ ngx_http_push_handshake(ngx_http_request_t *r)
 {
     time_t                     expires;
     ngx_int_t                  rc;
-    ngx_str_t                  uid;
+    ngx_str_t                  uid, key;
     ngx_uint_t                 max;
     ngx_http_push_conn_t      *ws;
-    ngx_http_push_offer_t      offer;
+    struct push_handshake      offer;
     ngx_http_push_refuse_t     refuse;
     ngx_http_push_loc_conf_t  *plcf;
 
@@ -114,7 +92,6 @@ ngx_http_push_handshake(ngx_http_request_t *r)
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_push_module);
 
-    ngx_memzero(&offer, sizeof(ngx_http_push_offer_t));
     ngx_http_push_handshake_offer(r, &offer);
 
     rc = ngx_http_push_handshake_user(r, plcf, &uid, &expires, &refuse);
@@ -145,7 +122,10 @@ ngx_http_push_handshake(ngx_http_request_t *r)
         switch (ngx_http_push_limit_take(ws, max)) {
 
         case NGX_HTTP_PUSH_LIMIT_OK:
-            return ngx_http_push_upgrade(r, offer.key.value, &uid, ws);
+            key.data = (u_char *) offer.key.value.data;
+            key.len = offer.key.value.len;
+
+            return ngx_http_push_upgrade(r, &key, &uid, ws);
 
         case NGX_HTTP_PUSH_LIMIT_USER:
             refuse = NGX_HTTP_PUSH_REFUSE_LIMIT_USER;
@@ -167,197 +147,87 @@ ngx_http_push_handshake(ngx_http_request_t *r)
 
 static void
 ngx_http_push_handshake_offer(ngx_http_request_t *r,
-    ngx_http_push_offer_t *offer)
+    struct push_handshake *offer)
 {
-    size_t                   i, k;
-    ngx_list_part_t         *part;
-    ngx_table_elt_t         *h;
-    ngx_http_push_header_t  *one;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+    struct push_str   name, value;
 
-    struct {
-        ngx_str_t                name;
-        ngx_http_push_header_t  *header;
-    } names[] = {
-        { ngx_string("sec-websocket-version"), &offer->version },
-        { ngx_string("sec-websocket-key"), &offer->key },
-        { ngx_string("origin"), &offer->origin },
-        { ngx_string("sec-websocket-protocol"), &offer->protocol },
-        { ngx_string("upgrade"), NULL },
-        { ngx_string("connection"), NULL }
-    };
+    ngx_memzero(offer, sizeof(struct push_handshake));
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
+            name.data = (char *) h[i].key.data;
+            name.len = h[i].key.len;
+            value.data = (char *) h[i].value.data;
+            value.len = h[i].value.len;
 
-            for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
-                if (h[i].key.len == names[k].name.len
-                    && ngx_strncasecmp(h[i].key.data, names[k].name.data,
-                                       h[i].key.len) == 0)
-                {
-                    break;
-                }
-            }
-
-            if (k == sizeof(names) / sizeof(names[0])) {
-                continue;
-            }
-
-            one = names[k].header;
-
-            if (one) {
-                one->n++;
-                one->value = &h[i].value;
-
-                if (one == &offer->protocol) {
-                    offer->push_v1 |= ngx_http_push_handshake_token(
-                                                 &h[i].value, "push.v1", 0);
-                }
-
-            } else if (h[i].key.len == sizeof("upgrade") - 1) {
-                offer->upgrade |= ngx_http_push_handshake_token(&h[i].value,
-                                                             "websocket", 1);
-
-            } else {
-                offer->connection |= ngx_http_push_handshake_token(
-                                                 &h[i].value, "upgrade", 1);
-            }
+            push_handshake_header(offer, name, value);
         }
     }
 }
 
 
-/* A list is separated by commas, with optional white space around. */
-
-static ngx_uint_t
-ngx_http_push_handshake_token(ngx_str_t *list, const char *token,
-    ngx_uint_t any_case)
-{
-    u_char  *p, *last, *end, *item;
-    size_t   len;
-
-    len = ngx_strlen(token);
-    end = list->data + list->len;
-
-    for (p = list->data; p < end; p = last + 1) {
-        last = ngx_strlchr(p, end, ',');
-        if (last == NULL) {
-            last = end;
-        }
-
-        for (item = p; item < last && (*item == ' ' || *item == '\t'); item++) {
-            /* void */
-        }
-
-        for (p = last; p > item && (p[-1] == ' ' || p[-1] == '\t'); p--) {
-            /* void */
-        }
-
-        if ((size_t) (p - item) == len
-            && (any_case ? ngx_strncasecmp(item, (u_char *) token, len)
-                         : ngx_strncmp(item, token, len)) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* RFC 6455 4.2.1, in the order in which a client can mend it */
+/* What the server knows of the request, then what its headers say. */
 
 static ngx_http_push_refuse_t
 ngx_http_push_handshake_check(ngx_http_request_t *r,
-    ngx_http_push_offer_t *offer)
+    struct push_handshake *offer)
 {
-    u_char      bytes[NGX_HTTP_PUSH_KEY_LEN];
-    ngx_str_t   key;
+    static const ngx_http_push_refuse_t  faults[PUSH_HANDSHAKE_FAULTS] = {
+        [PUSH_HANDSHAKE_GOOD] = NGX_HTTP_PUSH_REFUSE_NOT,
+        [PUSH_HANDSHAKE_NO_UPGRADE] = NGX_HTTP_PUSH_REFUSE_UPGRADE,
+        [PUSH_HANDSHAKE_NO_CONNECTION] = NGX_HTTP_PUSH_REFUSE_CONNECTION,
+        [PUSH_HANDSHAKE_VERSIONS] = NGX_HTTP_PUSH_REFUSE_VERSIONS,
+        [PUSH_HANDSHAKE_VERSION] = NGX_HTTP_PUSH_REFUSE_VERSION,
+        [PUSH_HANDSHAKE_KEYS] = NGX_HTTP_PUSH_REFUSE_KEYS,
+        [PUSH_HANDSHAKE_NO_KEY] = NGX_HTTP_PUSH_REFUSE_NO_KEY,
+        [PUSH_HANDSHAKE_KEY] = NGX_HTTP_PUSH_REFUSE_KEY,
+        [PUSH_HANDSHAKE_PROTOCOL] = NGX_HTTP_PUSH_REFUSE_PROTOCOL,
+        [PUSH_HANDSHAKE_ORIGINS] = NGX_HTTP_PUSH_REFUSE_ORIGINS
+    };
 
     if (r->method != NGX_HTTP_GET) {
         return NGX_HTTP_PUSH_REFUSE_METHOD;
     }
 
-#if (NGX_HTTP_V2)
-    if (r->stream) {
+    if (r->http_version > NGX_HTTP_VERSION_11) {
         return NGX_HTTP_PUSH_REFUSE_HTTP2;
     }
-#endif
 
-    if (r->http_version != NGX_HTTP_VERSION_11) {
+    if (r->http_version < NGX_HTTP_VERSION_11) {
         return NGX_HTTP_PUSH_REFUSE_HTTP10;
-    }
-
-    if (!offer->upgrade) {
-        return NGX_HTTP_PUSH_REFUSE_UPGRADE;
-    }
-
-    if (!offer->connection) {
-        return NGX_HTTP_PUSH_REFUSE_CONNECTION;
-    }
-
-    if (offer->version.n > 1) {
-        return NGX_HTTP_PUSH_REFUSE_VERSIONS;
-    }
-
-    if (offer->version.n == 0 || offer->version.value->len != 2
-        || ngx_strncmp(offer->version.value->data, "13", 2) != 0)
-    {
-        return NGX_HTTP_PUSH_REFUSE_VERSION;
-    }
-
-    if (offer->key.n != 1) {
-        return offer->key.n ? NGX_HTTP_PUSH_REFUSE_KEYS
-                            : NGX_HTTP_PUSH_REFUSE_NO_KEY;
-    }
-
-    key.data = bytes;
-
-    if (offer->key.value->len != NGX_HTTP_PUSH_KEY_LEN
-        || ngx_decode_base64(&key, offer->key.value) != NGX_OK
-        || key.len != 16)
-    {
-        return NGX_HTTP_PUSH_REFUSE_KEY;
     }
 
     if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
         return NGX_HTTP_PUSH_REFUSE_BODY;
     }
 
-    if (offer->protocol.n && !offer->push_v1) {
-        return NGX_HTTP_PUSH_REFUSE_PROTOCOL;
-    }
-
-    return NGX_HTTP_PUSH_REFUSE_NOT;
+    return faults[push_handshake_check(offer)];
 }
 
 
 static ngx_http_push_refuse_t
 ngx_http_push_handshake_origin(ngx_http_push_loc_conf_t *plcf,
-    ngx_http_push_offer_t *offer)
+    struct push_handshake *offer)
 {
-    ngx_str_t   *origin, *value;
-    ngx_uint_t   i;
+    ngx_str_t        *origin;
+    ngx_uint_t        i;
+    struct push_str   value;
 
-    if (offer->origin.n == 0) {
-        return NGX_HTTP_PUSH_REFUSE_NOT;    /* no browser */
-    }
-
-    if (offer->origin.n > 1) {
-        return NGX_HTTP_PUSH_REFUSE_ORIGINS;
-    }
-
-    if (plcf->origins == NULL) {
-        return NGX_HTTP_PUSH_REFUSE_NOT;
+    if (offer->origin.n == 0 || plcf->origins == NULL) {
+        return NGX_HTTP_PUSH_REFUSE_NOT;    /* no browser, or any */
     }
 
     value = offer->origin.value;
     origin = plcf->origins->elts;
 
     for (i = 0; i < plcf->origins->nelts; i++) {
-        if (value->len == origin[i].len
-            && ngx_memcmp(value->data, origin[i].data, value->len) == 0)
+        if (value.len == origin[i].len
+            && ngx_memcmp(value.data, origin[i].data, value.len) == 0)
         {
             return NGX_HTTP_PUSH_REFUSE_NOT;
         }

@@ -18,9 +18,12 @@
     X(METHOD, 405, "Method Not Allowed",                                      \
       "a WebSocket handshake is a GET", "Allow", "GET")                       \
     X(HTTP2, 400, "Bad Request",                                              \
-      "a WebSocket handshake needs HTTP/1.1, not HTTP/2", NULL, NULL)         \
+      "a WebSocket handshake needs HTTP/1.1, not HTTP/2 or HTTP/3",           \
+      NULL, NULL)                                                             \
     X(HTTP10, 400, "Bad Request",                                             \
       "a WebSocket handshake needs HTTP/1.1", NULL, NULL)                     \
+    X(BODY, 400, "Bad Request",                                               \
+      "a WebSocket handshake has no body", NULL, NULL)                        \
     X(UPGRADE, 426, "Upgrade Required",                                       \
       "header Upgrade: websocket is missing", "Sec-WebSocket-Version", "13")  \
     X(CONNECTION, 426, "Upgrade Required",                                    \
@@ -37,8 +40,6 @@
       "header Sec-WebSocket-Key is missing", NULL, NULL)                      \
     X(KEY, 400, "Bad Request",                                                \
       "header Sec-WebSocket-Key is not 16 bytes in base64", NULL, NULL)       \
-    X(BODY, 400, "Bad Request",                                               \
-      "a WebSocket handshake has no body", NULL, NULL)                        \
     X(PROTOCOL, 400, "Bad Request",                                           \
       "header Sec-WebSocket-Protocol does not offer push.v1", NULL, NULL)     \
     X(ORIGINS, 400, "Bad Request",                                            \

@@ -195,8 +195,9 @@ static)
     copy_source
     cd "$dir/src"
     flags=(--with-compat --with-threads --with-http_ssl_module
-           --with-http_realip_module --with-http_auth_request_module
-           --with-http_stub_status_module --add-module="$root")
+           --with-http_v2_module --with-http_realip_module
+           --with-http_auth_request_module --with-http_stub_status_module
+           --add-module="$root")
     target=binary
     made=objs/nginx
     ;;
@@ -204,8 +205,9 @@ asan)
     copy_source
     cd "$dir/src"
     flags=(--with-compat --with-debug --with-threads --with-http_ssl_module
-           --with-http_realip_module --with-http_auth_request_module
-           --with-http_stub_status_module --with-cc-opt="${san[*]} $echo"
+           --with-http_v2_module --with-http_realip_module
+           --with-http_auth_request_module --with-http_stub_status_module
+           --with-cc-opt="${san[*]} $echo"
            --with-ld-opt="-fsanitize=address,undefined"
            --add-module="$root")
     target=binary

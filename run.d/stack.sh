@@ -343,7 +343,7 @@ stack_token() {
 }
 
 stack_up() {
-    local k bin=$root/build/bin started=()
+    local k bin=${PUSH_BUILD:-$root/build}/bin started=()
     nginx=${PUSH_NGINX:-$(command -v nginx || echo /usr/sbin/nginx)}
 
     stack_settings
