@@ -30,7 +30,7 @@ check_step() {
     check_failed=$((check_failed + 1))
 
     { grep -E '^(not ok|#  |\[  FAILED|.*(error|warning):|.*Sanitizer)' "$log" \
-        || tail -n 20 "$log"; } | head -n 40 | sed 's/^/         /'
+        || tail -n 20 "$log"; } | sed -n '1,40s/^/         /p'
 }
 
 check_prove() { timeout -k 20 "${check_limit:-300}" prove -v "$1"; }

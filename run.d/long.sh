@@ -5,21 +5,21 @@
 
 . run.d/check.sh
 
-# The nginx suite and the whole stack, with an nginx in which each wrong access
-# is seen.  Logs are read by the tests: a sanitizer's line fails them.  Leaks
-# are not looked for: a worker of nginx leaves its connections when it exits.
+# All tests of processes, with an nginx and daemons in which each wrong access
+# is seen, and each leak at their end (t/lib/lsan.supp).  Logs are read by the
+# tests: a sanitizer's line fails them.
 check_asan() {
     local file
-    local -x ASAN_OPTIONS=detect_leaks=0
+    local -x PUSH_NGINX=$root/build/asan/nginx PUSH_BUILD=$root/build/san
 
     check_begin
     check_step "build: nginx with the module (sanitizers)" \
         make CC=gcc module-asan
-    check_step "build: daemons" make -j"$(nproc)" CC=gcc daemons
+    check_step "build: daemons (sanitizers)" \
+        make -j"$(nproc)" CC=gcc SAN=1 daemons
 
-    for file in t/0*.t t/cluster/*.t; do
-        PUSH_NGINX=$root/build/asan/nginx \
-            check_step "$file (sanitizers)" check_prove "$file"
+    for file in t/[0-3]*.t t/cluster/*.t; do
+        check_step "$file (sanitizers)" check_prove "$file"
     done
 
     check_end

@@ -132,7 +132,17 @@ sub test_conf {
     return ($? >> 8, $output);
 }
 
-sub logs_ok_now { my ($self) = @_; logs_ok($self->{dir}) }
+# Its end, at which it says what was leaked, and then its log.
+sub logs_ok_now {
+    my ($self) = @_;
+
+    if ($self->{pid}) {
+        $self->signal('TERM');
+        $self->ended;
+    }
+
+    logs_ok($self->{dir});
+}
 
 sub DESTROY {
     my ($self) = @_;

@@ -5,10 +5,16 @@ package Push::Logs;
 use warnings;
 use strict;
 
+use Cwd qw(abs_path);
 use Exporter qw(import);
+use File::Basename qw(dirname);
 use Test::More;
 
 our @EXPORT_OK = qw(bad_lines logs_ok);
+
+# of programs under sanitizers, which say at their end what they leaked
+$ENV{LSAN_OPTIONS} //= 'suppressions=' . abs_path(dirname(__FILE__) . '/..')
+    . '/lsan.supp:print_suppressions=0';
 
 my @bad = (
     qr/\[(?:alert|emerg|crit)\]/,

@@ -213,8 +213,11 @@ sub configure {
     }
 }
 
+# The end of all processes, which say what was leaked, and then their logs.
 sub logs_ok_now {
     my ($self, @allow) = @_;
+
+    $self->down;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     logs_ok("$self->{dir}/logs", @allow);
