@@ -35,13 +35,15 @@ struct store_rule_log {
     struct store_rule_log   *chain;     /* of its bucket */
     struct store_rule_log   *next;      /* of its list */
     struct store_rule_node  *first;     /* waiting, in order */
-    struct store_rule_node **last;
+    struct store_rule_node **end;
     size_t                   waiting;
     uint64_t                 turn;      /* when it became ready */
-    int64_t                  tip;       /* -1: not known */
+    int64_t                  tip;       /* committed, whether believed or not */
     int64_t                  known_ms;  /* since when */
     int64_t                  pause_ms;  /* until then */
     uint32_t                 hash;
+    bool                     believed;  /* tip: an insert may follow it */
+    bool                     last;      /* the last message has to be read */
     bool                     key;       /* the first has met its key */
     uint8_t                  len;
     char                     name[PUSH_LOG_MAX];
@@ -50,7 +52,7 @@ struct store_rule_log {
 struct rule_tip {
     int64_t seq;
     int64_t known_ms;
-    bool    forgotten;                  /* the tip is seq or more */
+    bool    believed;
     uint8_t len;                        /* 0: no log */
     char    name[PUSH_LOG_MAX];
 };
@@ -201,14 +203,14 @@ store_append_rule_add(struct store_append_rule *rule, struct store_append *a)
         node->request = request;
 
         log = rule_log_get(rule, a->messages[i].log);
-        idle = log->last == NULL;
+        idle = log->end == NULL;
 
         if (idle) {
-            log->last = &log->first;
+            log->end = &log->first;
         }
 
-        *log->last = node;
-        log->last = &node->next;
+        *log->end = node;
+        log->end = &node->next;
         log->waiting++;
 
         if (idle) {
@@ -223,7 +225,7 @@ failed:
     while (i--) {
         log = rule_log_get(rule, a->messages[i].log);
 
-        if (log && log->last == NULL) {
+        if (log && log->end == NULL) {
             rule_log_put(rule, log);
         }
     }
@@ -234,7 +236,7 @@ failed:
 }
 
 
-/* The log, new ones with last == NULL.  NULL: out of memory. */
+/* The log, new ones with end == NULL.  NULL: out of memory. */
 static struct store_rule_log *
 rule_log_get(struct store_append_rule *rule, struct push_str name)
 {
@@ -259,7 +261,6 @@ rule_log_get(struct store_append_rule *rule, struct push_str name)
         return NULL;
     }
 
-    log->tip = -1;
     log->hash = hash;
     log->len = (uint8_t) name.len;
     memcpy(log->name, name.data, name.len);
@@ -268,11 +269,11 @@ rule_log_get(struct store_append_rule *rule, struct push_str name)
 
     tip = rule_tip_row(rule, hash);
 
-    if (!tip->forgotten && tip->len == name.len
-        && memcmp(tip->name, name.data, name.len) == 0)
-    {
+    if (tip->len == name.len && memcmp(tip->name, name.data, name.len) == 0) {
         log->tip = tip->seq;
         log->known_ms = tip->known_ms;
+        log->believed = tip->believed;
+        log->last = !tip->believed;
     }
 
     return log;
@@ -311,8 +312,8 @@ rule_log_move(struct store_append_rule *rule, struct store_rule_log *log)
 
     log->turn = rule->turn++;
     rule_list_add(&rule->ready[log->key ? STORE_STEP_KEYS
-                               : log->tip < 0 ? STORE_STEP_TIPS
-                               : STORE_STEP_INSERT], log);
+                               : log->believed ? STORE_STEP_INSERT
+                               : STORE_STEP_TIPS], log);
 }
 
 
@@ -419,7 +420,7 @@ rule_take(struct store_append_rule *rule, struct store_step *step)
     while (step->count < STORE_STEP_MAX
            && (log = rule_list_take(&rule->ready[step->kind])) != NULL)
     {
-        rule_step_add(step, log, log->first, 0);
+        rule_step_add(step, log, log->first, log->tip);
     }
 }
 
@@ -440,7 +441,7 @@ rule_inserts(struct store_append_rule *rule, int64_t now_ms,
         if (now_ms - log->known_ms > STORE_TIP_MS
             || log->tip > RULE_SEQ_MAX)
         {
-            log->tip = -1;
+            log->believed = false;
             rule_log_move(rule, rule_list_take(ready));
             continue;
         }
@@ -499,6 +500,7 @@ rule_step_add(struct store_step *step, struct store_rule_log *log,
     item->log.len = log->len;
     item->message = node->message;
     item->seq = seq;
+    item->last = log->last;
     item->result = STORE_STEP_UNKNOWN;
     item->text = NULL;
     item->rule_log = log;
@@ -628,10 +630,16 @@ rule_item_insert(struct store_append_rule *rule, const struct store_step *step,
 
     case STORE_STEP_DONE:
         rule_tip_know(rule, log, item->seq, step->taken_ms);
+        log->last = false;
         rule_tell(rule, log, STORE_STORED, item->seq, NULL);
         return true;
 
     case STORE_STEP_SEQ_TAKEN:
+        if (!log->last) {
+            rule_tip_forget(rule, log);     /* there is more than we knew */
+            return false;
+        }
+
         rule_again(rule, log, now_ms, STORE_REFUSED,
                    "the log is being written by others");
         return false;
@@ -739,7 +747,7 @@ rule_tell(struct store_append_rule *rule, struct store_rule_log *log,
     log->waiting--;
 
     if (log->first == NULL) {
-        log->last = &log->first;
+        log->end = &log->first;
     }
 
     m->outcome = outcome;
@@ -825,11 +833,12 @@ rule_tip_know(struct store_append_rule *rule, struct store_rule_log *log,
 
     log->tip = seq;
     log->known_ms = known_ms;
+    log->believed = true;
 
     tip = rule_tip_row(rule, log->hash);
     tip->seq = seq;
     tip->known_ms = known_ms;
-    tip->forgotten = false;
+    tip->believed = true;
     tip->len = log->len;
     memcpy(tip->name, log->name, log->len);
 }
@@ -840,12 +849,13 @@ rule_tip_forget(struct store_append_rule *rule, struct store_rule_log *log)
 {
     struct rule_tip  *tip;
 
-    log->tip = -1;
+    log->believed = false;
+    log->last = true;
 
     tip = rule_tip_row(rule, log->hash);
 
     if (tip->len == log->len && memcmp(tip->name, log->name, log->len) == 0) {
-        tip->forgotten = true;
+        tip->believed = false;
     }
 }
 

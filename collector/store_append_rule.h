@@ -16,11 +16,18 @@
  *
  *     tip unknown, or known for more than 30 s (R6) --TIPS--> tip
  *     INSERT (log, tip + 1)   DONE        STORED, tip + 1
- *                             SEQ_TAKEN   forget the tip, again after a pause
+ *                             SEQ_TAKEN   read the tip, again; then pauses
  *                             KEY_TAKEN   KEYS: the first copy
- *                             UNKNOWN     UNKNOWN, forget the tip (R2)
+ *                             UNKNOWN     UNKNOWN, read the tip (R2)
  *     KEYS (log, key)         DONE        DUPLICATE or CONFLICT (R3)
- *                             MISSING     forget the tip, again after a pause
+ *                             MISSING     again after a pause
+ *
+ * A tip is a number n that is committed, and nothing above n was ever deleted.
+ * It need not be the highest: if n + 1 is there, it cannot be inserted.  So
+ * what was once committed and the log's head make a tip; the last message is
+ * looked for when n + 1 was taken, or an outcome is unknown.  This holds for
+ * STORE_TIP_MS if the collection of garbage waits longer than that between
+ * writing a head and deleting what it covers.
  *
  * A log with STORE_RULE_HOT messages waiting gets a step of its own: many
  * documents, n + 1, n + 2, ..., inserted in order, which stops at the first
@@ -41,8 +48,9 @@
 #define STORE_TRIES       8                 /* of one message */
 
 enum store_step_kind {
-    STORE_STEP_TIPS,            /* read the tip of each log: the last message
-                                   first, then the head; the larger one */
+    STORE_STEP_TIPS,            /* find a tip of each log: the largest of seq,
+                                   the last message (if asked for, and read
+                                   first), and the head's tip */
     STORE_STEP_KEYS,            /* read the message with each (log, key) */
     STORE_STEP_INSERT           /* insert each (log, seq); w: majority */
 };                              /* reads see what a majority has, no more */
@@ -50,7 +58,7 @@ enum store_step_kind {
 /* What became of an item.  What is not said is not known. */
 enum store_step_result {
     STORE_STEP_UNKNOWN = 0,
-    STORE_STEP_DONE,            /* TIPS: seq is the tip, 0: no message.
+    STORE_STEP_DONE,            /* TIPS: seq is a tip, 0: no message.
                                    KEYS: seq, ts_ms, expires, hash are the
                                    first copy's.  INSERT: a majority has it */
     STORE_STEP_MISSING,         /* KEYS: not there, or no majority has it */
@@ -66,7 +74,9 @@ struct store_rule_node;
 struct store_step_item {
     struct push_str             log;        /* valid until done */
     const struct store_message *message;    /* KEYS, INSERT: borrowed */
-    int64_t                     seq;        /* INSERT: to insert */
+    int64_t                     seq;        /* INSERT: to insert; TIPS: known
+                                               to be committed */
+    bool                        last;       /* TIPS: read the last message */
 
     /* the caller's answer */
     enum store_step_result      result;
