@@ -13,6 +13,7 @@ use File::Temp qw(tempdir);
 use Push::Stack;
 
 my $root = $Push::Stack::root;
+my $build = $ENV{PUSH_BUILD} // "$root/build";
 my $dir = tempdir(CLEANUP => 1);
 
 my $out = `$root/run conf --dir $dir --port 21780 2>&1`;
@@ -21,7 +22,7 @@ is($?, 0, 'the samples have nothing that ./run up does not know')
     or diag($out);
 
 for my $daemon (qw(auth collector dispatcher)) {
-    my $says = `$root/build/bin/push-$daemon -t -c $dir/etc/$daemon.conf 2>&1`;
+    my $says = `$build/bin/push-$daemon -t -c $dir/etc/$daemon.conf 2>&1`;
 
     is($?, 0, "push-$daemon -t takes conf/$daemon.conf") or diag($says);
 }

@@ -237,7 +237,7 @@ is(deliver('x' x (1 << 20) . "x\n")->{status}, 413, 'a body above 1 MB: 413');
 
 # --- configuration ----------------------------------------------------------
 
-my $bin = "$Push::Stack::root/build/bin";
+my $bin = ($ENV{PUSH_BUILD} // "$Push::Stack::root/build") . '/bin';
 my $conf = "$stack->{dir}/bad.conf";
 
 for my $daemon (qw(auth collector dispatcher)) {
