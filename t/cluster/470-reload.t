@@ -79,7 +79,7 @@ sub measure {
     return \%m;
 }
 
-$stack->configure("push_drain_time $drain;");
+$stack->configure(http => "push_drain_time $drain;");
 ok(reload(1), 'the drain time is read');
 
 my $load = Push::Load->new($stack, clients => $clients);
@@ -155,10 +155,16 @@ is($last->{master_fds}, $first->{master_fds}, "the master's descriptors do "
     . 'not grow');
 cmp_ok($last->{fds}, '<=', $first->{fds} + 64 * $workers, "... nor do the "
     . "workers', but for idle connections to auth and collector");
-cmp_ok($last->{master_kb}, '<=', $first->{master_kb} + 1024, "the master's "
-    . 'memory does not grow');
-cmp_ok($last->{kb}, '<=', $first->{kb} * 1.05 + 2048, "... nor does the "
-    . "workers'");
+
+SKIP: {
+    skip('a sanitizer keeps what was freed', 2)
+        if `cat /proc/$master/maps` =~ /asan/;
+
+    cmp_ok($last->{master_kb}, '<=', $first->{master_kb} + 1024, "the master's "
+        . 'memory does not grow');
+    cmp_ok($last->{kb}, '<=', $first->{kb} * 1.05 + 2048, "... nor does the "
+        . "workers'");
+}
 
 ok($load->end, 'the clients end');
 ok(Push::Stack::wait_until(sub { $stack->status->{connections} == 0 }),

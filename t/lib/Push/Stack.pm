@@ -198,15 +198,21 @@ sub status {
     return eval { $json->decode($self->{http}->get($url)->{content}) };
 }
 
-# A line of configuration for all edges, from their next start or reload on;
-# `up` writes the files anew.
+# A directive of all edges, in `main` or in `http`, from their next start or
+# reload on; `up` writes the files anew.
 sub configure {
-    my ($self, $line) = @_;
+    my ($self, $context, $directive) = @_;
+    my ($name) = $directive =~ /^(\w+)/;
+    my $head = $context eq 'main' ? '' : "http {\n";
 
     for my $file (glob("$self->{dir}/etc/nginx-*.conf")) {
         open(my $in, '<', $file) or die "$file: $!";
         my $text = join('', <$in>);
-        $text =~ s/^http \{\n/http {\n    $line\n/m or die "$file: no http\n";
+
+        $text =~ s/^\s*$name\s.*;$/$directive/m
+            or $text =~ s/^\Q$head\E/$head$directive\n/m
+            or die "$file: no $context\n";
+
         open(my $out, '>', $file) or die "$file: $!";
         print $out $text;
         close($out) or die "$file: $!";
