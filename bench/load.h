@@ -70,7 +70,8 @@ struct load {
     size_t              ready;
     size_t              failed;     /* for good, where nobody comes back */
     bool                returns;    /* who is closed comes back */
-    uint64_t            looked;     /* ns, at what is due */
+    uint64_t            looked;     /* ns, at what is due; */
+    uint64_t            look_ns;    /* again after that */
 
     char                key[256];   /* of the API */
 

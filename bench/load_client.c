@@ -548,7 +548,7 @@ load_client_tick(struct load *l)
         client_open(l, &l->clients[l->next++]);
     }
 
-    if (now < l->looked + 5 * MS) {
+    if (now < l->looked + l->look_ns) {
         return;
     }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define CONNECT_S  300
+#define LOOK_MS    200              /* only pings are due */
 
 void
 load_idle(struct load *l)
@@ -23,6 +24,7 @@ load_idle(struct load *l)
                         input = { .events = EPOLLIN, .data.ptr = NULL };
 
     load_client_connect_all(l, CONNECT_S);
+    l->look_ns = LOOK_MS * MS;
     printf("ready\n");
     fflush(stdout);
 

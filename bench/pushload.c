@@ -39,7 +39,7 @@ main(int argc, char **argv)
     bool           idle = is_mode(argc, argv, "idle", 2, 1);
     bool           rate = is_mode(argc, argv, "rate", 5, 0);
     bool           steady = is_mode(argc, argv, "steady", 3, 0);
-    struct load    l = { .opening_max = OPENING_MAX };
+    struct load    l = { .opening_max = OPENING_MAX, .look_ns = 5 * MS };
     struct rlimit  limit;
 
     if (!idle && !rate && !steady) {

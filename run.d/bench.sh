@@ -1,13 +1,11 @@
 # bench: what a connection costs, how long a message takes
 #
 # in:   the stack, in directories of its own (ports from 7800 on, or --port).
-# out: lines for people.  Memory is PSS over the workers, after minus before;
-# the connection's slot of nginx (432 bytes) is written at start, so it is
-# added.  Latency is from the moment a message was due to publish to the moment
-# its client has read it.
+# out: lines for people.  Memory: bench_memory.sh.  Latency is from the moment a
+# message was due to publish to the moment its client has read it.
 
-bench_slot=432
-bench_clients=10000
+. run.d/bench_memory.sh
+
 bench_rate=1000
 bench_seconds=10
 
@@ -18,15 +16,6 @@ bench_tokens() {
         print "u$_ ", jwt(user => "u$_", key => $key), "\n"
             for $first .. $first + $n - 1;
     ' "$dir/etc/jwt.key" "$2" "$3" > "$1"
-}
-
-# Bytes of PSS of all workers of nginx-1.
-bench_pss() {
-    local pid
-
-    for pid in $(cat "/proc/$(stack_pid nginx-1)/task"/*/children); do
-        awk '/^Pss:/ { print $2 * 1024 }' "/proc/$pid/smaps_rollup"
-    done | awk '{ sum += $1 } END { printf "%d\n", sum }'
 }
 
 bench_field() { sed -n "s/.*\"$2\":\([0-9]*\).*/\1/p" <<< "$1"; }
@@ -43,34 +32,6 @@ bench_end() {
     trap - EXIT
     stack_down > /dev/null
     rm -rf "$dir"
-}
-
-bench_memory() {
-    local before after each
-
-    # A few clients come and go first, so that what is made once is made; few,
-    # or what they leave on the heap would be taken for nothing later.
-    bench_tokens "$dir/tokens" 2000000 4
-    bench_idle < /dev/null > /dev/null
-    bench_tokens "$dir/tokens" 1000000 "$bench_clients"
-
-    before=$(bench_pss)
-
-    coproc IDLE { bench_idle; }
-    read -r -t 150 after <&"${IDLE[0]}" || die "the clients do not connect"
-    sleep 2
-    after=$(bench_pss)
-    exec {IDLE[1]}>&-
-    wait "$IDLE_PID" || true
-
-    each=$(((after - before) / bench_clients))
-    printf 'memory:   %d bytes a connection (%d of PSS + %d of its slot), %s\n' \
-        $((each + bench_slot)) "$each" "$bench_slot" \
-        "$bench_clients idle push.v1 connections, to reach: 900"
-}
-
-bench_idle() {
-    build/bench/pushload idle "127.0.0.1:$(stack_port 0)" "$dir/tokens"
 }
 
 # bench_latency NAME
@@ -95,12 +56,13 @@ bench_smoke() {
 
     make -s bench
 
+    memory_of 10000
+
     tmpfs=$(mktemp -d /dev/shm/push-bench-XXXXXX)
     mkdir -p build/bench
     disk=$(mktemp -d "$root/build/bench/stack-XXXXXX")
 
     bench_stack "$tmpfs"
-    bench_memory
     bench_latency "tmpfs, to reach: 2 and 10"
     bench_end
 
@@ -112,4 +74,15 @@ bench_smoke() {
     printf 'disk:     fdatasync of 4 KB p50 %s ms, p99 %s ms\n' \
         "$(bench_ms "$(bench_field "$sync" p50_us)")" \
         "$(bench_ms "$(bench_field "$sync" p99_us)")"
+}
+
+# Few and many: what is made once must not be seen in either.
+bench_memory() {
+    local n
+
+    make -s bench
+
+    for n in ${given[connections]:-10000 200000}; do
+        memory_of "$n"
+    done
 }

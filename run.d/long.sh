@@ -58,8 +58,8 @@ check_matrix() {
 }
 
 # A whole stack whose store is in memory, 5,000 clients and 5,000 messages a
-# second: ten reloads; all clients at once, three times; kills and upgrades.  What
-# was sustained stands in the lines below.
+# second: ten reloads; all clients at once, three times; kills and upgrades.
+# What was sustained stands in the lines below.
 check_reload() {
     local log name
     local -x TMPDIR=/dev/shm PUSH_LOAD_CLIENTS=5000 PUSH_LOAD_RATE=5000
@@ -71,7 +71,8 @@ check_reload() {
     check_step "build: load client" make CC=gcc bench
 
     for name in 470-reload 471-storm 472-leave; do
-        check_limit=900 check_step "t/cluster/$name.t ($PUSH_LOAD_CLIENTS clients)" \
+        check_limit=900 \
+            check_step "t/cluster/$name.t ($PUSH_LOAD_CLIENTS clients)" \
             check_prove "t/cluster/$name.t"
     done
 

@@ -146,10 +146,9 @@ is(scalar @{$status->{workers}}, $workers, '... and no worker besides');
 
 ok($first->{ok} && $last->{ok}, 'all have what was stored after reload '
     . "$reference and the last");
-note("after reload $reference: master $first->{master_fds} fds, $first->{master_kb} "
-    . "KB; workers $first->{fds} fds, $first->{kb} KB");
-note("after the last: master $last->{master_fds} fds, $last->{master_kb} KB; "
-    . "workers $last->{fds} fds, $last->{kb} KB");
+note(sprintf('after reload %d: master %d fds, %d KB; workers %d fds, %d KB',
+    $_->[0], @{$_->[1]}{qw(master_fds master_kb fds kb)}))
+    for [$reference, $first], [$reloads, $last];
 
 is($last->{master_fds}, $first->{master_fds}, "the master's descriptors do "
     . 'not grow');
