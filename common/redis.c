@@ -52,9 +52,9 @@ struct redis {
     size_t               ring_count;
     int64_t              progress_ms;   /* monotonic; last reply, or the first
                                            command of a quiet connection */
-    int64_t              time_sent_ms;  /* Unix */
+    int64_t              time_sent_ms;  /* monotonic */
     int64_t              time_due_ms;   /* monotonic */
-    int64_t              offset_ms;     /* Redis' clock minus ours */
+    int64_t              offset_ms;     /* Redis' clock minus monotonic */
     char                 run_id[41];
 
     const char         **argv;          /* scratch of redis_send() */
@@ -251,7 +251,7 @@ redis_on_time(const struct redis_reply *reply, void *data)
         return;
     }
 
-    now_ms = daemon_unix_ms();
+    now_ms = daemon_monotonic_ms();
     r->offset_ms = (int64_t) (s * 1000 + us / 1000)
                    - (r->time_sent_ms + (now_ms - r->time_sent_ms) / 2);
 }
@@ -260,8 +260,8 @@ redis_on_time(const struct redis_reply *reply, void *data)
 static void
 redis_ask_time(struct redis *r)
 {
-    r->time_sent_ms = daemon_unix_ms();
-    r->time_due_ms = daemon_monotonic_ms() + REDIS_CLOCK_MS;
+    r->time_sent_ms = daemon_monotonic_ms();
+    r->time_due_ms = r->time_sent_ms + REDIS_CLOCK_MS;
     redis_send_call(r, redis_on_time, r, PUSH_STR("TIME"));
 }
 
@@ -324,7 +324,8 @@ redis_greeted(const struct redis_reply *reply, void *data)
     redis_arm(r->watch, r->conf.reply_ms);
 
     log_info(r->conf.log, "redis_up", "name=%s run_id=%s offset_ms=%lld",
-             r->conf.name, r->run_id, (long long) r->offset_ms);
+             r->conf.name, r->run_id,
+             (long long) (redis_now_ms(r) - daemon_unix_ms()));
 
     if (r->conf.on_up != NULL) {
         r->conf.on_up(r->conf.data);
@@ -477,6 +478,7 @@ redis_create(struct event_base *base, const struct redis_conf *conf)
     r->conf = *conf;
     r->conf.url = NULL;
     r->backoff_ms = REDIS_BACKOFF_MS;
+    r->offset_ms = daemon_unix_ms() - daemon_monotonic_ms();
 
     if (r->conf.in_flight == 0) {
         r->conf.in_flight = REDIS_IN_FLIGHT;
@@ -551,7 +553,7 @@ redis_run_id(const struct redis *r)
 int64_t
 redis_now_ms(const struct redis *r)
 {
-    return daemon_unix_ms() + r->offset_ms;
+    return daemon_monotonic_ms() + r->offset_ms;
 }
 
 

@@ -51,7 +51,10 @@ void redis_destroy(struct redis *r);
 bool redis_is_up(const struct redis *r);
 /* Of the server that we were last connected to; "" before the first. */
 const char *redis_run_id(const struct redis *r);
-/* Redis' Unix ms, by our clock and its offset. */
+/*
+ * Redis' Unix ms, by our monotonic clock and its offset: whoever sets our wall
+ * clock changes nothing here.
+ */
 int64_t redis_now_ms(const struct redis *r);
 size_t redis_in_flight(const struct redis *r);
 

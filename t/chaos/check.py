@@ -82,11 +82,12 @@ class Result:
             event.get(name) == value for name, value in about.items()
             if name in ('k', 'c')) or 's' in about
             and event.get('s') == about['s']
-            and event.get('full') == about.get('l')][:40]
+            and event.get('full') == about.get('l')]
+        hits = hits[:4] + hits[-8:] if len(hits) > 12 else hits
         times = [event['t'] for event in hits]
         hits += [event for event in self.events if event['e'] == 'nemesis'
                  and times and min(times) - 10 * S < event['t']
-                 < max(times) + 10 * S][:40]
+                 < max(times) + 10 * S][-12:]
         hits.sort(key=lambda event: event['t'])
         return ''.join('    %9.3f %s\n' % (
             (event['t'] - begin) / S,

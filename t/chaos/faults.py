@@ -110,15 +110,12 @@ def kill_master(x, down=(0.5, 4)):
 
 @fault
 def stop(x, what, down=(1, 20)):
-    """STOP and CONT."""
-    role = x.role(what)
-    pids = x.stack.pids(role)
+    """STOP and CONT; a worker: one of an edge."""
+    role = x.role('edge' if what == 'worker' else what)
+    pids = x.stack.workers(role)[:1] if what == 'worker' \
+        else x.stack.pids(role)
 
-    if what == 'worker':
-        role = x.role('edge')
-        pids = x.stack.workers(role)[:1]
-
-    x.log(f'STOP {role}')
+    x.log(f'STOP {role} {"worker" if what == "worker" else ""}')
     for pid in pids:
         proc.send(pid, signal.SIGSTOP)
     x.pause(*down)

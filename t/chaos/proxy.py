@@ -12,6 +12,7 @@ out:  bytes in their order, never others.
 """
 
 import asyncio
+import collections
 import functools
 import json
 import random
@@ -30,7 +31,10 @@ class Side(asyncio.Protocol):
         self.peer = peer
         self.transport = None
         self.early = []             # until the peer is connected
-        self.due = 0.0              # when the last delayed bytes go out
+        self.late = collections.deque()     # (when, bytes), in order
+        self.timer = None           # for the first of them
+        self.due = 0.0              # when the last of them goes out
+        self.cut = False            # nothing follows what was cut short
 
     def connection_made(self, transport):
         self.transport = transport
@@ -42,13 +46,16 @@ class Side(asyncio.Protocol):
         if self.peer is None:
             self.leg.spawn(self.connect())
         else:
+            # From now on, not from when connect() is told.
+            self.peer.peer = self
+
             for data in self.peer.early:
                 self.write(data)
             self.peer.early = []
 
     async def connect(self):
         try:
-            _, self.peer = await asyncio.wait_for(
+            await asyncio.wait_for(
                 asyncio.get_running_loop().create_connection(
                     lambda: Side(self.leg, self), self.leg.host,
                     self.leg.port), 3)
@@ -58,8 +65,12 @@ class Side(asyncio.Protocol):
     def data_received(self, data):
         mode, rng, loop = self.leg.mode, self.leg.rng, self.leg.loop
 
+        if self.cut:
+            return
+
         if mode['truncate'] and rng.random() < mode['truncate']:
             data = data[:rng.randrange(len(data))]
+            self.cut = True
             loop.call_later(0.01, self.end)
 
         if self.peer is None or self.peer.transport is None:
@@ -69,13 +80,33 @@ class Side(asyncio.Protocol):
             self.due = max(self.due, loop.time())
             for at in range(0, len(data), size):
                 self.due += DRIBBLE_S
-                loop.call_at(self.due, self.peer.write, data[at:at + size])
-        elif mode['delay_ms'] or self.due > loop.time():
+                self.postpone(data[at:at + size])
+        elif mode['delay_ms'] or self.late:
             delay = (mode['delay_ms'] + rng.random() * mode['jitter_ms'])
             self.due = max(self.due, loop.time() + delay / 1000)
-            loop.call_at(self.due, self.peer.write, data)
+            self.postpone(data)
         else:
             self.peer.write(data)
+
+    def postpone(self, data):
+        """Timers of one moment run in no order: there is one of them."""
+        self.late.append((self.due, data))
+
+        if self.timer is None:
+            self.timer = self.leg.loop.call_at(self.late[0][0], self.release)
+
+    def release(self):
+        self.timer = None
+
+        while self.late and self.late[0][0] <= self.leg.loop.time():
+            _, data = self.late.popleft()
+            if data is None:
+                self.peer.eof()
+            else:
+                self.peer.write(data)
+
+        if self.late:
+            self.timer = self.leg.loop.call_at(self.late[0][0], self.release)
 
     def write(self, data):
         if self.transport and not self.transport.is_closing():
@@ -92,8 +123,10 @@ class Side(asyncio.Protocol):
     def eof_received(self):
         """A half-close is passed on after what is still under way."""
         if self.peer and self.peer.transport:
-            loop = self.leg.loop
-            loop.call_at(max(self.due, loop.time()), self.peer.eof)
+            if self.late:
+                self.postpone(None)
+            else:
+                self.peer.eof()
         return True
 
     def eof(self):

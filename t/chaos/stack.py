@@ -34,7 +34,7 @@ NGINX = '''
 user              root;
 worker_processes  {workers};
 pid               "{dir}/tmp/{role}.pid";
-error_log         "{dir}/logs/{role}.error.log" notice;
+error_log         "{dir}/logs/{role}.error.log" info;
 
 events {{
     worker_connections  8192;

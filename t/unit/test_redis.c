@@ -17,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -48,6 +50,26 @@ struct test {
     struct redis_stream *stream;
     bool               pause_on_batch;
 };
+
+
+/* What somebody has set the wall clock forward by. */
+static time_t  test_jump_s;
+
+
+/* Instead of libc's. */
+int
+clock_gettime(clockid_t id, struct timespec *ts)
+{
+    int  rc;
+
+    rc = (int) syscall(SYS_clock_gettime, id, ts);
+
+    if (id == CLOCK_REALTIME) {
+        ts->tv_sec += test_jump_s;
+    }
+
+    return rc;
+}
 
 
 static void
@@ -200,6 +222,11 @@ test_commands(void **state)
 
     assert_int_equal(strlen(redis_run_id(t->redis)), 40);
     assert_true(llabs(redis_now_ms(t->redis) - daemon_unix_ms()) < 50);
+
+    test_jump_s = 3600;
+    assert_true(llabs(redis_now_ms(t->redis) + 3600000 - daemon_unix_ms())
+                < 50);
+    test_jump_s = 0;
 
     assert_int_equal(redis_call(t->redis, test_on_reply, t, PUSH_STR("SET"),
                                 PUSH_STR("k"), PUSH_STR("a\0b")), PUSH_OK);
