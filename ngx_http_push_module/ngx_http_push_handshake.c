@@ -12,6 +12,7 @@
 #include "ngx_http_push_handshake.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_limit.h"
+#include "ngx_http_push_outcome.h"
 #include "ngx_http_push_refuse.h"
 #include "ngx_http_push_upgrade.h"
 #include "push_handshake.h"
@@ -46,6 +47,10 @@ ngx_http_push_handshake_preaccess(ngx_http_request_t *r)
 
     if (!plcf->websocket || r != r->main) {
         return NGX_DECLINED;
+    }
+
+    if (ngx_http_push_outcome_watch(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_http_push_handshake_offer(r, &offer);

@@ -67,8 +67,8 @@ typedef struct ngx_http_push_limits_s  ngx_http_push_limits_t;
  */
 #define NGX_HTTP_PUSH_COUNTERS(X)                                             \
     X(handshakes_ok,         "handshakes answered 101")                       \
-    X(handshakes_bad,        "handshakes refused with 400, 405 or 426")       \
-    X(handshakes_denied,     "handshakes refused with 401 or 403")            \
+    X(handshakes_bad,        "handshakes refused with 400, 405, 426...")      \
+    X(handshakes_denied,     "handshakes answered 401 or 403")                \
     X(handshakes_limited,    "handshakes refused with 429")                   \
     X(handshakes_full,       "handshakes refused by push_limit_connections")  \
     X(handshakes_failed,     "handshakes that ended with 5xx or were left")   \

@@ -359,6 +359,7 @@ ngx_http_push_pipeline_replies(ngx_http_push_pipeline_t *p)
 
         p->moved = ngx_current_msec;
         p->unparsed = 0;
+        p->replies++;
 
         ngx_http_push_pipeline_reply(p, reply);
         freeReplyObject(reply);

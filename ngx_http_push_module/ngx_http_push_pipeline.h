@@ -67,6 +67,7 @@ typedef struct {
     ngx_uint_t                      count;
     size_t                          bytes;      /* of all unanswered ones */
     size_t                          unparsed;   /* bytes since a reply */
+    uint64_t                        replies;    /* so many have come */
     ngx_msec_t                      moved;      /* the last reply, or the first
                                                    command after silence */
 } ngx_http_push_pipeline_t;

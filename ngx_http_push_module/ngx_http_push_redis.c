@@ -115,6 +115,11 @@ ngx_http_push_redis_put(ngx_http_push_redis_t *r,
 
     ngx_http_push_count(redis_commands);
 
+    if (r->rtt_sent_us == 0) {
+        r->rtt_sent_us = ngx_http_push_redis_monotonic_us();
+        r->rtt_reply = r->pipeline.replies + r->pipeline.count;
+    }
+
     if (!r->timer.timer_set) {
         ngx_add_timer(&r->timer, NGX_HTTP_PUSH_REDIS_TIMEOUT_MS);
     }
@@ -314,6 +319,7 @@ ngx_http_push_redis_drop(ngx_http_push_redis_t *r)
     r->state = NGX_HTTP_PUSH_REDIS_BACKOFF;
 
     ngx_http_push_worker->counters->redis_up = 0;
+    r->rtt_sent_us = 0;
 
     if (r->timer.timer_set) {
         ngx_del_timer(&r->timer);
@@ -362,6 +368,12 @@ ngx_http_push_redis_recv(ngx_http_push_redis_t *r)
     if (ngx_http_push_pipeline_recv(&r->pipeline, r->c) != NGX_OK) {
         ngx_http_push_redis_fail(r, r->pipeline.error, 0);
         return NGX_ERROR;
+    }
+
+    if (r->rtt_sent_us && r->pipeline.replies >= r->rtt_reply) {
+        ngx_http_push_worker->counters->redis_rtt_us =
+                        ngx_http_push_redis_monotonic_us() - r->rtt_sent_us;
+        r->rtt_sent_us = 0;
     }
 
     return NGX_OK;

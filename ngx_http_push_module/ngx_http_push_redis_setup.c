@@ -230,8 +230,6 @@ ngx_http_push_redis_measure(ngx_http_push_redis_t *r,
     r->clock_ms = s * 1000 + (us + rtt / 2) / 1000;
     r->clock_at = ngx_current_msec;
 
-    ngx_http_push_worker->counters->redis_rtt_us = rtt;
-
     return NGX_OK;
 }
 

@@ -37,6 +37,9 @@ struct ngx_http_push_redis_s {
     ngx_msec_t                    clock_at;     /* this monotonic time; 0: not
                                                    measured yet */
     uint64_t                      time_sent_us; /* TIME is under way since */
+    uint64_t                      rtt_sent_us;  /* 0: none is measured now */
+    uint64_t                      rtt_reply;    /* the reply that ends it, by
+                                                   pipeline.replies */
 
     ngx_uint_t                    run_id_len;
     u_char                        run_id[NGX_HTTP_PUSH_REDIS_RUN_ID];

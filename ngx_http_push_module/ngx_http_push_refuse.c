@@ -6,6 +6,7 @@
  */
 
 #include "ngx_http_push_refuse.h"
+#include "ngx_http_push_outcome.h"
 #include "ngx_http_push_upgrade.h"
 
 
@@ -19,9 +20,6 @@ typedef struct {
     const char  *header;        /* or NULL */
     const char  *header_value;
 } ngx_http_push_refusal_t;
-
-
-static void ngx_http_push_refuse_count(ngx_http_push_refuse_t refuse);
 
 
 static const ngx_http_push_refusal_t  ngx_http_push_refusals[] = {
@@ -46,7 +44,14 @@ ngx_http_push_refuse(ngx_http_request_t *r, ngx_http_push_refuse_t refuse)
     refusal = &ngx_http_push_refusals[refuse];
 
     if (ngx_http_push_worker) {
-        ngx_http_push_refuse_count(refuse);
+        ngx_http_push_outcome_counted(r);
+
+        if (refuse == NGX_HTTP_PUSH_REFUSE_FULL) {
+            ngx_http_push_count(handshakes_full);
+
+        } else {
+            ngx_http_push_outcome_count(refusal->status);
+        }
     }
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
@@ -90,35 +95,4 @@ ngx_http_push_refuse(ngx_http_request_t *r, ngx_http_push_refuse_t refuse)
     ngx_str_set(&type, "application/problem+json");
 
     return ngx_http_send_response(r, refusal->status, &type, &cv);
-}
-
-
-static void
-ngx_http_push_refuse_count(ngx_http_push_refuse_t refuse)
-{
-    switch (ngx_http_push_refusals[refuse].status) {
-
-    case NGX_HTTP_UNAUTHORIZED:
-    case NGX_HTTP_FORBIDDEN:
-        ngx_http_push_count(handshakes_denied);
-        break;
-
-    case NGX_HTTP_TOO_MANY_REQUESTS:
-        ngx_http_push_count(handshakes_limited);
-        break;
-
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        if (refuse == NGX_HTTP_PUSH_REFUSE_FULL) {
-            ngx_http_push_count(handshakes_full);
-
-        } else {
-            ngx_http_push_count(handshakes_failed);
-        }
-
-        break;
-
-    default:
-        ngx_http_push_count(handshakes_bad);
-        break;
-    }
 }

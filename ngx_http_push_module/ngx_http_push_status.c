@@ -42,7 +42,7 @@ static const ngx_http_push_status_row_t  ngx_http_push_status_gauges[] = {
     ngx_http_push_status_row(queue_bytes, "bytes that wait for slow clients"),
     ngx_http_push_status_row(redis_up, "workers connected to Redis"),
     ngx_http_push_status_row(redis_rtt_us,
-                             "round trip to Redis, microseconds")
+                             "last round trip to Redis, microseconds")
 };
 
 #define NGX_HTTP_PUSH_STATUS_COUNTERS                                         \
@@ -211,11 +211,14 @@ static ngx_int_t
 ngx_http_push_status_read(ngx_http_request_t *r, ngx_http_push_status_t *st)
 {
     ngx_uint_t                       i;
+    ngx_slab_pool_t                 *shpool;
     ngx_http_push_slot_t            *slot;
     ngx_http_push_zone_t            *zone;
     ngx_http_push_status_worker_t   *worker;
 
     zone = ngx_http_push_worker->zone;
+    shpool = (ngx_slab_pool_t *)
+                            ngx_http_push_worker->conf->shm_zone->shm.addr;
 
     st->n = 0;
     st->workers = ngx_palloc(r->pool, zone->slots
@@ -225,6 +228,11 @@ ngx_http_push_status_read(ngx_http_request_t *r, ngx_http_push_status_t *st)
     }
 
     ngx_memzero(&st->sum, sizeof(ngx_http_push_counters_t));
+
+    /* while a worker leaves, its counters are neither in its slot nor gone */
+
+    ngx_shmtx_lock(&shpool->mutex);
+
     ngx_http_push_slot_add(&st->sum, &zone->gone);
 
     for (i = 0; i < zone->slots; i++) {
@@ -254,6 +262,8 @@ ngx_http_push_status_read(ngx_http_request_t *r, ngx_http_push_status_t *st)
                                        worker->counters.redis_rtt_us);
         st->n++;
     }
+
+    ngx_shmtx_unlock(&shpool->mutex);
 
     return NGX_OK;
 }

@@ -14,6 +14,7 @@
 
 #include "ngx_http_push_upgrade.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_outcome.h"
 #include "ngx_http_push_input.h"
 
 #include <ngx_sha1.h>
@@ -67,7 +68,6 @@ ngx_http_push_upgrade(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *uid,
 failed:
 
     ngx_http_push_conn_discard(ws);
-    ngx_http_push_count(handshakes_failed);
 
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
@@ -180,7 +180,6 @@ ngx_http_push_upgrade_cleanup(void *data)
     ngx_http_push_upgrade_ctx_t  *ctx = data;
 
     ngx_http_push_conn_discard(ctx->ws);
-    ngx_http_push_count(handshakes_failed);
 }
 
 
@@ -275,6 +274,7 @@ ngx_http_push_upgrade_detach(ngx_http_request_t *r)
 
     ws = ctx->ws;
     ctx->cleanup->handler = NULL;
+    ngx_http_push_outcome_counted(r);
 
     ngx_http_free_request(r, 0);
 

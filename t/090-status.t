@@ -9,12 +9,35 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Push::Edge;
+use Push::Prometheus;
+use Push::WebSocket;
 use Test::More;
 
 *item = \&Push::Edge::item;
 *wait_until = \&Push::Edge::wait_until;
 
-my $edge = Push::Edge->new(workers => 2);
+my ($other) = (Push::Edge::free_ports(5))[4];
+
+my $edge = Push::Edge->new(workers => 2, http => <<CONF);
+    server {
+        listen 127.0.0.1:$other;
+        location / {
+            push_websocket;
+            push_user \$arg_user;
+            push_limit_user 1;
+            auth_request /auth;
+            error_page 500 =503 /unavailable;
+        }
+        location /unavailable { return 503; }
+        location = /auth {
+            internal;
+            if (\$http_x_auth = 401) { return 401; }
+            if (\$http_x_auth = 403) { return 403; }
+            if (\$http_x_auth = 500) { return 500; }
+            return 204;
+        }
+    }
+CONF
 my $base = "http://127.0.0.1:$edge->{deliver_port}/status";
 my $http = $edge->{http};
 
@@ -58,28 +81,53 @@ my $text = $http->get("$base?format=prometheus");
 is($text->{status}, 200, 'format=prometheus');
 like($text->{headers}{'content-type'}, qr{^text/plain}, 'is text');
 
-my (%type, %value);
+my ($metrics, @errors) = Push::Prometheus::parse($text->{content});
+is(join("\n", @errors), '', 'each line is one of Prometheus');
 
-for (split /\n/, $text->{content}) {
-    if (/^# TYPE (\S+) (counter|gauge)$/) {
-        ok(!$type{$1}, "$1 stands once") if $type{$1};
-        $type{$1} = $2;
-    } elsif (/^(push_edge_\w+)(\{[^}]*\})? (\d+)$/) {
-        fail("$1 has no type") unless $type{$1};
-        $value{$1 . ($2 // '')} = $3;
-    } elsif (!/^# HELP push_edge_\w+ \S/) {
-        fail("not a line of Prometheus: $_");
-    }
+is($metrics->{push_edge_messages_out_total}{value}{''}, 6,
+    'a counter is a sum');
+is($metrics->{push_edge_messages_out_total}{type}, 'counter', 'and says so');
+is($metrics->{push_edge_connections}{type}, 'gauge', 'a gauge says so');
+my $rows = $metrics->{push_edge_connections}{value};
+is(join(' ', sort keys %$rows), 'slot="0",state="run" slot="1",state="run"',
+    'a gauge has a row for each worker');
+is($rows->{'slot="0",state="run"'} + $rows->{'slot="1",state="run"'}, 6,
+    '... and they add up');
+is(scalar(grep { /^push_edge_closed_/ } keys %$metrics), 17,
+    'each reason to close is a counter');
+
+# what stands in JSON stands there too, and nothing else
+{
+    my %json = map { $_ => 1 } grep {
+        !ref $s->{$_} && !/^(?:node|instance|version)$/ } keys %$s;
+    my %text = map { s/^push_edge_|_total$//gr => 1 }
+        grep { $metrics->{$_}{type} ne 'histogram' } keys %$metrics;
+    is_deeply([ sort keys %text ], [ sort keys %json ],
+        'both formats have the same names');
 }
 
-is($value{push_edge_messages_out_total}, 6, 'a counter is a sum');
-is($type{push_edge_messages_out_total}, 'counter', 'and says so');
-is($type{push_edge_connections}, 'gauge', 'a gauge says so');
-is(($value{'push_edge_connections{slot="0",state="run"}'} // 0)
-    + ($value{'push_edge_connections{slot="1",state="run"}'} // 0), 6,
-    'a gauge has a row for each worker');
-is(scalar(grep { /^push_edge_closed_/ } keys %type), 17,
-    'each reason to close is a counter');
+# the reader itself
+for my $case (
+    ['no line of the format', "x\n"],
+    ['no line of the format', "# HELP a b\n# TYPE a gauge\na 1 1700000000\n"],
+    ['outside of its family', "a 1\n"],
+    ['TYPE does not follow', "# TYPE a gauge\na 1\n"],
+    ['has no sample', "# HELP a b\n# TYPE a gauge\n"],
+    ['comes twice', "# HELP a b\n# TYPE a gauge\na 1\na 1\n"],
+    ['comes twice', "# HELP a b\n# TYPE a gauge\na{x=\"1\",x=\"2\"} 1\n"],
+    ['is called _total', "# HELP a b\n# TYPE a counter\na 1\n"],
+    ['not negative', "# HELP a_total b\n# TYPE a_total counter\na_total -1\n"],
+    ['wrapped', "# HELP a b\n# TYPE a gauge\na 18446744073709551615\n"],
+    ['has no end', "# HELP a b\n# TYPE a gauge\na 1"],
+    ['\\+Inf is not the count', "# HELP a b\n# TYPE a histogram\n"
+        . "a_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 2\na_sum 3\na_count 1\n"],
+    ['counts less', "# HELP a b\n# TYPE a histogram\n"
+        . "a_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\na_sum 3\na_count 1\n"],
+) {
+    my ($error, $bad) = @$case;
+    my ($ignored, @said) = Push::Prometheus::parse($bad);
+    like("@said", qr/$error/, "the reader finds: $error");
+}
 
 is($http->get($base, { headers => { Accept =>
     'application/openmetrics-text;q=0.5, text/plain;version=0.0.4;q=0.4' } })
@@ -94,6 +142,108 @@ is($http->request('POST', $base, { content => 'x' })->{status}, 405,
 my $head = $http->request('HEAD', $base);
 is($head->{status}, 200, 'HEAD: 200');
 is($head->{content} // '', '', 'without a body');
+
+# --- handshakes by outcome
+
+# Each ends in one counter, whoever refused it.
+{
+    my $at = sub {
+        my ($user, %o) = @_;
+        return Push::WebSocket->new(url =>
+            "ws://127.0.0.1:$other/?user=$user", %o);
+    };
+    my $sum = sub {
+        my $now = $edge->status;
+        return { map { /^handshakes_(\w+)$/ ? ($1 => $now->{$_}) : () }
+                 keys %$now };
+    };
+    my $before = $sum->();
+    my $first = $at->('h1');
+    my @cases = (
+        [ 'denied', 401, 'h2', headers => ['X-Auth: 401'] ],
+        [ 'denied', 403, 'h2', headers => ['X-Auth: 403'] ],
+        [ 'failed', 503, 'h2', headers => ['X-Auth: 500'] ],
+        [ 'denied', 401, '' ],
+        [ 'denied', 403, 'a%20b' ],
+        [ 'limited', 429, 'h1' ],
+        [ 'bad', 400, 'h2', protocols => ['chat'] ],
+        [ 'bad', 405, 'h2', method => 'DELETE' ],
+        [ 'bad', 426, 'h2', drop => ['Upgrade'] ],
+        [ 'ok', 101, 'h3' ],
+    );
+
+    my %want = (%$before, ok => $before->{ok} + 1);
+    my @held;
+    for my $case (@cases) {
+        my ($name, $status, $user, %o) = @$case;
+        my $ws = $at->($user, %o);
+        is($ws->status, $status, "a handshake that gets $status");
+        push @held, $ws;
+        $want{$name}++;
+        ok(wait_until(sub { $sum->()->{$name} == $want{$name} }),
+            "... counts as $name");
+    }
+    is_deeply($sum->(), \%want, 'each handshake is counted once');
+    $_->drop for @held, $first;
+    ok(wait_until(sub { $edge->status->{connections} == 6 }), 'they leave');
+}
+
+# --- Redis, queues
+
+{
+    my $before = $edge->status;
+    ok(wait_until(sub {
+        my $now = $edge->status;
+        2 == grep { $_->{redis_rtt_us} > 0 && $_->{redis_rtt_us} < 2e6 }
+            @{$now->{workers}};
+    }), 'each worker has a round trip to Redis');
+    $edge->redis('CLIENT', 'PAUSE', '500', 'ALL');
+    my $asks = $edge->ws('asks', raw => 1);
+    ok(wait_until(sub {
+        grep { $_->{redis_rtt_us} > 50000 } @{$edge->status->{workers}};
+    }), '... which says that Redis is slow');
+    $asks->drop;
+
+    my $slow = $edge->ws('slow', raw => 1);
+    my $big = item('user', 'slow', 0, '"' . 'x' x 200000 . '"');
+    $edge->deliver("epoch e1\n$big" . item('user', 'slow', 0, '1')) for 1 .. 40;
+    ok(wait_until(sub { $edge->status->{queue_bytes} > 0 }),
+        'what waits for a slow client is seen');
+    cmp_ok($edge->status->{messages_dropped}, '>', 0, '... and what does not fit');
+    $slow->drop;
+    ok(wait_until(sub { $edge->status->{queue_bytes} == 0 }),
+        '... and is gone when it has gone');
+}
+
+# --- one worker dies: its gauges vanish, its counters stay
+
+{
+    my $before = $edge->status;
+    my ($dies) = sort { $b->{connections} <=> $a->{connections} }
+                 @{$before->{workers}};
+    my ($lives) = grep { $_->{pid} != $dies->{pid} } @{$before->{workers}};
+
+    cmp_ok($dies->{connections}, '>', 0, 'a worker with connections');
+    kill('KILL', $dies->{pid});
+
+    ok(wait_until(sub {
+        my $now = $edge->status or return;
+        return 2 == @{$now->{workers}}
+            && !grep { $_->{pid} == $dies->{pid} } @{$now->{workers}};
+    }, 15), 'it is followed by another');
+
+    my $after = $edge->status;
+    is($after->{connections}, $lives->{connections},
+        'its connections are not counted any more');
+    is($after->{users}, $lives->{users}, '... nor its users');
+    is($after->{$_}, $before->{$_}, "... $_ is what it was")
+        for qw(handshakes_ok handshakes_bad handshakes_denied items_ok
+               items_none messages_out closed_client closed_lost);
+
+    my ($all, @bad) = Push::Prometheus::parse(
+        $http->get("$base?format=prometheus")->{content});
+    is("@bad", '', '... and nothing is negative');
+}
 
 # --- workers come and go
 
@@ -121,6 +271,25 @@ for my $signal (qw(HUP KILL)) {
         && $after->{$_} < $before->{$_} } keys %$before;
     is("@back", '', "$signal: no counter went back");
     is($after->{connections}, 0, "$signal: no connection is left over");
+}
+
+# While workers leave, no counter goes back, not even for the moment in which
+# its slot is given up.
+{
+    my ($last, @back, %seen) = ($edge->status);
+    for my $round (1 .. 5) {
+        my %old = map { $_->{pid} => 1 } @{$last->{workers}};
+        $edge->signal('HUP');
+        wait_until(sub {
+            my $now = $edge->status or return;
+            push @back, grep { /^(?:handshakes|items|closed|messages|bytes)_/
+                && $now->{$_} < $last->{$_} } keys %$now;
+            $last = $now;
+            return 2 == @{$now->{workers}}
+                && !grep { $old{$_->{pid}} } @{$now->{workers}};
+        }, 15);
+    }
+    is("@back", '', 'reloads: no counter ever went back');
 }
 
 $edge->logs_ok_now(qr/exited on signal 9/);
