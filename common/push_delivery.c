@@ -21,10 +21,18 @@
 #define PUSH_DELIVERY_STUCK(d)    ((d)->backoff >> 4)
 #define PUSH_DELIVERY_DOUBLINGS   9     /* 100 ms << 9 is above 30 s */
 
-_Static_assert(sizeof(struct push_delivery) == 40, "one for each log");
+/* since is modulo 2^16: what is more than an hour ago is still to come. */
+#define PUSH_DELIVERY_SINCE_SLOW  ((PUSH_DELIVERY_SLOW_MS                      \
+                                    + PUSH_DELIVERY_SINCE_MS - 1)             \
+                                   / PUSH_DELIVERY_SINCE_MS)
+
+_Static_assert(sizeof(struct push_delivery) == 28, "one for each log");
 
 static enum push_delivery_verdict push_delivery_take(struct push_delivery *d,
     int64_t seq, bool open, bool room, uint32_t now_ms);
+static uint16_t push_delivery_since(uint32_t now_ms);
+static int push_delivery_units(const struct push_delivery *d,
+    uint32_t now_ms);
 static bool push_delivery_held(const struct push_delivery *d);
 static void push_delivery_ask(struct push_delivery *d, uint32_t now_ms);
 static void push_delivery_released(struct push_delivery *d, bool was_held,
@@ -41,14 +49,13 @@ push_delivery_init(struct push_delivery *d, int64_t cursor, unsigned window,
     uint32_t now_ms)
 {
     d->sent = cursor;
-    d->acked = cursor;
+    d->unacked = 0;
     d->want = cursor;
     d->rid = 0;
     d->due_ms = now_ms;
-    d->since_ms = now_ms;
-    d->window = (uint16_t) (window < 1 ? 1
-                            : window > PUSH_WINDOW_MAX ? PUSH_WINDOW_MAX
-                            : window);
+    d->since = push_delivery_since(now_ms);
+    d->window = (window < 1 ? 1
+                 : window > PUSH_WINDOW_MAX ? PUSH_WINDOW_MAX : window) & 511;
     d->backoff = 0;
     d->flags = PUSH_DELIVERY_ASK | PUSH_DELIVERY_SYNC | PUSH_DELIVERY_FIRST;
 }
@@ -57,7 +64,7 @@ push_delivery_init(struct push_delivery *d, int64_t cursor, unsigned window,
 unsigned
 push_delivery_credit(const struct push_delivery *d)
 {
-    return d->window - (unsigned) (d->sent - d->acked);
+    return (unsigned) d->window - (unsigned) d->unacked;
 }
 
 
@@ -95,7 +102,7 @@ push_delivery_begin(struct push_delivery *d, uint32_t rid, int64_t after)
 
     if (d->sent == PUSH_DELIVERY_UNKNOWN) {
         d->sent = after;
-        d->acked = after;
+        d->unacked = 0;
 
         if (d->want < after) {
             d->want = after;
@@ -144,20 +151,19 @@ push_delivery_void(struct push_delivery *d, int64_t *from, int64_t to,
 
     d->flags |= PUSH_DELIVERY_SYNC;
 
-    if (d->sent == PUSH_DELIVERY_UNKNOWN || *from > d->sent + 1) {
+    if (d->sent == PUSH_DELIVERY_UNKNOWN || *from > push_delivery_sent(d) + 1) {
         return PUSH_DELIVERY_GAP;
     }
 
-    if (d->sent != d->acked) {
+    if (d->unacked) {
         /* An ack inside of the range would be of a number never written. */
         d->flags |= PUSH_DELIVERY_STOPPED;
         return PUSH_DELIVERY_GAP;
     }
 
-    *from = d->sent + 1;
+    *from = push_delivery_sent(d) + 1;
     d->sent = to;
-    d->acked = to;
-    d->since_ms = now_ms;
+    d->since = push_delivery_since(now_ms);
     d->flags |= PUSH_DELIVERY_MOVED;
 
     return PUSH_DELIVERY_WRITE;
@@ -244,7 +250,7 @@ push_delivery_ack(struct push_delivery *d, int64_t seq, uint32_t now_ms)
 {
     bool  was_held;
 
-    if (seq <= 0 || seq <= d->acked) {
+    if (seq <= 0 || seq <= push_delivery_acked(d)) {
         return PUSH_DELIVERY_HAD;
     }
 
@@ -254,10 +260,10 @@ push_delivery_ack(struct push_delivery *d, int64_t seq, uint32_t now_ms)
 
     was_held = push_delivery_held(d);
 
-    d->acked = seq;
-    d->since_ms = now_ms;
+    d->unacked = (uint64_t) (push_delivery_sent(d) - seq) & 511;
+    d->since = push_delivery_since(now_ms);
 
-    if ((d->flags & PUSH_DELIVERY_STOPPED) && d->acked == d->sent) {
+    if ((d->flags & PUSH_DELIVERY_STOPPED) && d->unacked == 0) {
         d->flags &= (uint8_t) ~PUSH_DELIVERY_STOPPED;
 
         if (d->flags & PUSH_DELIVERY_ASKING) {
@@ -308,7 +314,7 @@ push_delivery_reset(struct push_delivery *d)
     }
 
     d->sent = PUSH_DELIVERY_UNKNOWN;
-    d->acked = PUSH_DELIVERY_UNKNOWN;
+    d->unacked = 0;
     d->want = PUSH_DELIVERY_UNKNOWN;
     d->flags &= (uint8_t) ~PUSH_DELIVERY_STOPPED;
     d->flags |= PUSH_DELIVERY_SYNC;
@@ -361,9 +367,36 @@ push_delivery_timer(const struct push_delivery *d, uint32_t *at_ms)
 bool
 push_delivery_is_slow(const struct push_delivery *d, uint32_t now_ms)
 {
-    return d->sent > d->acked
-           && push_delivery_reached(now_ms,
-                                    d->since_ms + PUSH_DELIVERY_SLOW_MS);
+    return d->unacked
+           && push_delivery_units(d, now_ms) >= PUSH_DELIVERY_SINCE_SLOW;
+}
+
+
+bool
+push_delivery_slow_at(const struct push_delivery *d, uint32_t now_ms,
+    uint32_t *at_ms)
+{
+    int  left;
+
+    left = PUSH_DELIVERY_SINCE_SLOW - push_delivery_units(d, now_ms);
+
+    *at_ms = left <= 0 ? now_ms
+             : (now_ms / PUSH_DELIVERY_SINCE_MS + (uint32_t) left)
+               * PUSH_DELIVERY_SINCE_MS;
+
+    return d->unacked != 0;
+}
+
+
+void
+push_delivery_jump(struct push_delivery *d, int64_t seq)
+{
+    d->sent = seq;
+    d->unacked = 0;
+
+    if (d->want < seq) {
+        d->want = seq;
+    }
 }
 
 
@@ -384,15 +417,16 @@ push_delivery_take(struct push_delivery *d, int64_t seq, bool open, bool room,
 
     verdict = PUSH_DELIVERY_GAP;
 
-    if (open && seq == d->sent + 1 && d->sent != PUSH_DELIVERY_UNKNOWN) {
+    if (open && seq == push_delivery_sent(d) + 1 && d->sent != PUSH_DELIVERY_UNKNOWN) {
 
         if (push_delivery_credit(d) > 0 && room) {
 
-            if (d->sent == d->acked) {
-                d->since_ms = now_ms;
+            if (d->unacked == 0) {
+                d->since = push_delivery_since(now_ms);
             }
 
             d->sent = seq;
+            d->unacked++;
             return PUSH_DELIVERY_WRITE;
         }
 
@@ -419,7 +453,7 @@ push_delivery_held(const struct push_delivery *d)
 {
     return push_delivery_credit(d) == 0
            || (d->flags & PUSH_DELIVERY_FULL)
-           || ((d->flags & PUSH_DELIVERY_STOPPED) && d->sent != d->acked);
+           || ((d->flags & PUSH_DELIVERY_STOPPED) && d->unacked);
 }
 
 
@@ -483,6 +517,23 @@ push_delivery_wait(uint32_t first_ms, unsigned doublings)
 
     return wait_ms < PUSH_DELIVERY_REPEAT_MAX_MS
            ? wait_ms : PUSH_DELIVERY_REPEAT_MAX_MS;
+}
+
+
+/* Rounded up: is_slow() is not early.  2^32 ms are 2^25 units: it may wrap. */
+static uint16_t
+push_delivery_since(uint32_t now_ms)
+{
+    return (uint16_t) ((now_ms + PUSH_DELIVERY_SINCE_MS - 1)
+                       / PUSH_DELIVERY_SINCE_MS);
+}
+
+
+/* Whole units since then; -1 if it was rounded up beyond now. */
+static int
+push_delivery_units(const struct push_delivery *d, uint32_t now_ms)
+{
+    return (int16_t) (uint16_t) (now_ms / PUSH_DELIVERY_SINCE_MS - d->since);
 }
 
 

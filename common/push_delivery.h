@@ -10,7 +10,7 @@
  *
  * Pure: linked by the edge, the unit tests, the fuzzer and the simulator.
  *
- *     sent ......... acked <= sent; sent - acked <= window
+ *     sent ......... acked = sent - unacked; unacked <= window
  *     want ......... the highest seq heard of; want > sent: something is owed
  *
  *         push(seq == sent+1, credit, room)  -> WRITE
@@ -42,20 +42,43 @@ enum push_delivery_flag {
 };
 
 /*
- * 40 bytes; the caller may keep it anywhere.  Times are milliseconds of any
- * monotonic clock, modulo 2^32, compared by signed difference.
+ * 28 bytes; the caller may keep it anywhere.  Numbers are at most PUSH_SEQ_MAX,
+ * below 2^53.  Times are milliseconds of any monotonic clock, modulo 2^32,
+ * compared by signed difference.
  */
 struct push_delivery {
-    int64_t  sent;          /* highest seq written; PUSH_DELIVERY_UNKNOWN */
-    int64_t  acked;         /* highest seq acked by this client */
-    int64_t  want;          /* highest seq heard of */
+    int64_t  sent:55;       /* highest seq written; PUSH_DELIVERY_UNKNOWN */
+    uint64_t unacked:9;     /* of these, not acked by this client: <= window */
+    int64_t  want:55;       /* highest seq heard of */
+    uint64_t window:9;      /* 1 to PUSH_WINDOW_MAX */
     uint32_t rid;           /* of the last request, 0: none */
     uint32_t due_ms;        /* ASK: when to ask; ASKING: when to repeat */
-    uint32_t since_ms;      /* sent > acked: since when without progress */
-    uint16_t window;        /* 1 to PUSH_WINDOW_MAX */
+    uint16_t since;         /* unacked: since when without progress, in units of
+                               PUSH_DELIVERY_SINCE_MS, rounded up */
     uint8_t  backoff;       /* doublings of the waits */
     uint8_t  flags;
-};
+} __attribute__((packed, aligned(4)));
+
+#define PUSH_DELIVERY_SINCE_MS    128
+
+/* Not the fields: arithmetic with a bit-field stays in its width. */
+static inline int64_t
+push_delivery_sent(const struct push_delivery *d)
+{
+    return d->sent;
+}
+
+static inline int64_t
+push_delivery_acked(const struct push_delivery *d)
+{
+    return (int64_t) d->sent - (int64_t) d->unacked;
+}
+
+static inline int64_t
+push_delivery_want(const struct push_delivery *d)
+{
+    return d->want;
+}
 
 enum push_delivery_verdict {
     PUSH_DELIVERY_WRITE,    /* write it: sent is counted already */
@@ -156,7 +179,21 @@ void push_delivery_asked(struct push_delivery *d, uint32_t rid,
  */
 bool push_delivery_timer(const struct push_delivery *d, uint32_t *at_ms);
 
-/* No ack progress for PUSH_DELIVERY_SLOW_MS: close 4008. */
+/*
+ * No ack progress for PUSH_DELIVERY_SLOW_MS: close 4008.  Never early, at most
+ * 2 * PUSH_DELIVERY_SINCE_MS late; to be looked at once an hour at least.
+ */
 bool push_delivery_is_slow(const struct push_delivery *d, uint32_t now_ms);
+
+/* True, and *at_ms is when is_slow() must be looked at; false: nothing is
+   unacked. */
+bool push_delivery_slow_at(const struct push_delivery *d, uint32_t now_ms,
+    uint32_t *at_ms);
+
+/*
+ * For who follows a log by other means (the worker's ring, a raw connection):
+ * all up to seq was written and acked, seq may be lower than before.
+ */
+void push_delivery_jump(struct push_delivery *d, int64_t seq);
 
 #endif

@@ -147,7 +147,7 @@ ngx_http_push_binding_ask(ngx_http_push_conn_t *ws, uint32_t *again_ms)
         /* a first request's `after` counts as an ack: nothing may be on the
            wire above it */
         if (!(logs[i].flags & PUSH_DELIVERY_FIRST)
-            || logs[i].sent != logs[i].acked)
+            || push_delivery_sent(&logs[i]) != push_delivery_acked(&logs[i]))
         {
             rq.first = 0;
         }
@@ -224,7 +224,7 @@ ngx_http_push_binding_log(ngx_http_push_binding_request_t *rq,
     struct push_delivery *d, const char *prefix, struct push_str name)
 {
     u_char    *p, *last;
-    uint32_t   now;
+    uint32_t   now, at;
 
     p = rq->logs_last;
     last = rq->logs + sizeof(rq->logs);
@@ -236,11 +236,11 @@ ngx_http_push_binding_log(ngx_http_push_binding_request_t *rq,
 
     p = ngx_slprintf(p, last, "%s%*s ", prefix, name.len, name.data);
 
-    if (d->sent == PUSH_DELIVERY_UNKNOWN) {
+    if (push_delivery_sent(d) == PUSH_DELIVERY_UNKNOWN) {
         p = ngx_slprintf(p, last, "-");
 
     } else {
-        p = ngx_slprintf(p, last, "%L", d->sent);
+        p = ngx_slprintf(p, last, "%L", push_delivery_sent(d));
     }
 
     p = ngx_slprintf(p, last, " %ui", (ngx_uint_t) push_delivery_credit(d));
@@ -250,8 +250,11 @@ ngx_http_push_binding_log(ngx_http_push_binding_request_t *rq,
     push_delivery_asked(d, rq->rid, now,
                         (uint32_t) ngx_random() ^ (uint32_t) ngx_random() << 1);
 
-    if (d->due_ms - now < rq->due_ms) {
-        rq->due_ms = d->due_ms - now;
+    /* of the repeat, also while no credit holds it */
+    (void) push_delivery_timer(d, &at);
+
+    if (at - now < rq->due_ms) {
+        rq->due_ms = at - now;
     }
 }
 

@@ -148,13 +148,14 @@ ngx_http_push_delivery_close(ngx_http_push_conn_t *ws)
                               (size_t) ws->user->len, ws->user->name)
                   - (u_char *) own;
 
-        ngx_http_push_binding_ack(ws, log, ws->logs[NGX_HTTP_PUSH_OWN].acked);
+        ngx_http_push_binding_ack(ws, log,
+                      push_delivery_acked(&ws->logs[NGX_HTTP_PUSH_OWN]));
     }
 
     if (ws->all_dirty) {
         ws->all_dirty = 0;
         ngx_http_push_binding_ack(ws, PUSH_STR("all"),
-                                  ws->logs[NGX_HTTP_PUSH_ALL].acked);
+                      push_delivery_acked(&ws->logs[NGX_HTTP_PUSH_ALL]));
     }
 
     ngx_http_push_binding_remove(ws);
@@ -216,7 +217,7 @@ ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
                           - (u_char *) own;
 
                 ngx_http_push_binding_ack(ws, log,
-                                          ws->logs[NGX_HTTP_PUSH_OWN].acked);
+                          push_delivery_acked(&ws->logs[NGX_HTTP_PUSH_OWN]));
 
             } else if (ngx_http_push_before(ws->ack_ms
                                             + (uint32_t) ws->conf->ack_interval,
@@ -268,9 +269,8 @@ ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws)
             ngx_http_push_conn_wake_at(ws, at);
         }
 
-        if (ws->logs[i].sent > ws->logs[i].acked) {
-            ngx_http_push_conn_wake_at(ws, ws->logs[i].since_ms
-                                           + PUSH_DELIVERY_SLOW_MS);
+        if (push_delivery_slow_at(&ws->logs[i], now, &at)) {
+            ngx_http_push_conn_wake_at(ws, at);
         }
     }
 }
@@ -379,7 +379,8 @@ ngx_http_push_delivery_synced(ngx_http_push_conn_t *ws, ngx_uint_t log)
     if (ngx_http_push_conn_sendf(ws,
             "{\"type\":\"synced\",\"log\":\"%s\",\"seq\":%L,"
             "\"epoch\":\"%*s\"}",
-            ngx_http_push_delivery_log(log), ws->logs[log].sent,
+            ngx_http_push_delivery_log(log),
+            push_delivery_sent(&ws->logs[log]),
             w->epoch_len, w->epoch)
         == NGX_ERROR)
     {

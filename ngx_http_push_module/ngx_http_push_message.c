@@ -27,7 +27,7 @@ struct push_lines_answer
 ngx_http_push_message_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
     ngx_http_push_message_t *m, ngx_uint_t answer)
 {
-    uint32_t                    now;
+    uint32_t                    now, at;
     ngx_int_t                   rc;
     ngx_uint_t                  room;
     ngx_http_push_msg_t        *msg;
@@ -78,7 +78,9 @@ ngx_http_push_message_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
     ngx_http_push_count(messages_out);
     ws->messages++;
 
-    ngx_http_push_conn_wake_at(ws, d->since_ms + PUSH_DELIVERY_SLOW_MS);
+    if (push_delivery_slow_at(d, now, &at)) {
+        ngx_http_push_conn_wake_at(ws, at);
+    }
 
     return ngx_http_push_message_sent(rc);
 }
@@ -93,7 +95,7 @@ ngx_http_push_message_live(ngx_http_push_conn_t *ws, ngx_uint_t log,
     ngx_int_t             rc;
     ngx_http_push_msg_t  *msg;
 
-    if (m->seq && m->seq <= ws->logs[log].sent) {
+    if (m->seq && m->seq <= push_delivery_sent(&ws->logs[log])) {
         return (struct push_lines_answer) { PUSH_LINES_OK, 1 };
     }
 
@@ -114,8 +116,7 @@ ngx_http_push_message_live(ngx_http_push_conn_t *ws, ngx_uint_t log,
     }
 
     if (m->seq) {
-        ws->logs[log].sent = m->seq;
-        ws->logs[log].acked = m->seq;
+        push_delivery_jump(&ws->logs[log], m->seq);
     }
 
     ngx_http_push_count(messages_out);

@@ -41,7 +41,8 @@ static struct push_lines_answer ngx_http_push_ring_message(
 static void ngx_http_push_ring_ask(ngx_http_push_ring_t *ring);
 static ngx_int_t ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
     const struct push_lines_item *item);
-static void ngx_http_push_ring_clear(ngx_http_push_ring_t *ring);
+static void ngx_http_push_ring_clear(ngx_http_push_ring_t *ring,
+    int64_t last);
 
 
 ngx_int_t
@@ -68,7 +69,7 @@ ngx_http_push_ring_destroy(ngx_http_push_worker_t *w)
     }
 
     if (w->all->started) {
-        ngx_http_push_ring_clear(w->all);
+        ngx_http_push_ring_clear(w->all, push_delivery_sent(&w->all->d));
     }
 
     ngx_free(w->all);
@@ -115,12 +116,12 @@ ngx_http_push_ring_item(const struct push_lines_item *item)
     switch (item->verb) {
 
     case PUSH_LINES_BEGIN:
-        from = ring->d.sent;
+        from = push_delivery_sent(&ring->d);
         verdict = push_delivery_begin(&ring->d, item->rid, item->seq);
-        ring->d.acked = ring->d.sent;
 
-        if (ring->d.sent != from) {
-            ring->tail = ring->d.sent + 1;      /* it has just started */
+        if (push_delivery_sent(&ring->d) != from) {
+            /* it has just started */
+            ring->tail = push_delivery_sent(&ring->d) + 1;
         }
 
         break;
@@ -135,10 +136,7 @@ ngx_http_push_ring_item(const struct push_lines_item *item)
 
         if (verdict == PUSH_DELIVERY_WRITE) {
             /* each connection has to hear it: it asks, being behind */
-            ring->d.sent = from - 1;
-            ngx_http_push_ring_clear(ring);
-            ring->d.sent = item->to;
-            ring->d.acked = item->to;
+            ngx_http_push_ring_clear(ring, from - 1);
             ring->tail = item->to + 1;
             ngx_http_push_fan_out_start(ngx_http_push_worker);
         }
@@ -184,13 +182,11 @@ ngx_http_push_ring_message(ngx_http_push_ring_t *ring,
     switch (verdict) {
 
     case PUSH_DELIVERY_WRITE:
-        ring->d.acked = ring->d.sent;
+        push_delivery_jump(&ring->d, item->seq);
 
         if (ngx_http_push_ring_append(ring, item) != NGX_OK) {
             /* no memory: as if it had been long ago, connections ask */
-            ring->d.sent--;
-            ngx_http_push_ring_clear(ring);
-            ring->d.sent = ring->d.acked = item->seq;
+            ngx_http_push_ring_clear(ring, item->seq - 1);
             ring->tail = item->seq + 1;
         }
 
@@ -251,9 +247,10 @@ ngx_http_push_ring_join(ngx_http_push_conn_t *ws)
 
     ring = ngx_http_push_worker->all;
 
-    if (ring->started && ring->d.sent != PUSH_DELIVERY_UNKNOWN) {
-        ws->logs[NGX_HTTP_PUSH_ALL].sent = ring->d.sent;
-        ws->logs[NGX_HTTP_PUSH_ALL].acked = ring->d.sent;
+    if (ring->started
+        && push_delivery_sent(&ring->d) != PUSH_DELIVERY_UNKNOWN) {
+        push_delivery_jump(&ws->logs[NGX_HTTP_PUSH_ALL],
+                           push_delivery_sent(&ring->d));
     }
 }
 
@@ -278,7 +275,7 @@ ngx_http_push_ring_reset(ngx_http_push_worker_t *w)
     now = ngx_http_push_now();
 
     if (ring->started) {
-        ngx_http_push_ring_clear(ring);
+        ngx_http_push_ring_clear(ring, push_delivery_sent(&ring->d));
     }
 
     push_delivery_init(&ring->d, PUSH_DELIVERY_UNKNOWN, PUSH_WINDOW_MAX, now);
@@ -362,14 +359,14 @@ ngx_http_push_ring_append(ngx_http_push_ring_t *ring,
 }
 
 
-/* forgets tail .. d.sent */
+/* forgets tail .. last */
 
 static void
-ngx_http_push_ring_clear(ngx_http_push_ring_t *ring)
+ngx_http_push_ring_clear(ngx_http_push_ring_t *ring, int64_t last)
 {
     ngx_http_push_message_t  *old;
 
-    while (ring->tail <= ring->d.sent) {
+    while (ring->tail <= last) {
         old = ngx_http_push_ring_at(ring, ring->tail);
         ring->bytes -= old->payload.len;
         ngx_http_push_message_done(old);
@@ -381,7 +378,7 @@ ngx_http_push_ring_clear(ngx_http_push_ring_t *ring)
 ngx_int_t
 ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
 {
-    int64_t                    next;
+    int64_t                    next, head;
     struct push_delivery      *d;
     ngx_http_push_ring_t      *ring;
     ngx_http_push_message_t   *m;
@@ -389,25 +386,26 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
 
     ring = ngx_http_push_worker->all;
     d = &ws->logs[NGX_HTTP_PUSH_ALL];
+    head = push_delivery_sent(&ring->d);
 
-    if (!ring->started || ring->d.sent == PUSH_DELIVERY_UNKNOWN
+    if (!ring->started || head == PUSH_DELIVERY_UNKNOWN
         || !ws->ready || ws->closing)
     {
         return NGX_OK;
     }
 
     if (ws->raw) {
-        if (d->sent < ring->tail - 1) {
-            d->sent = d->acked = ring->tail - 1;        /* live only */
+        if (push_delivery_sent(d) < ring->tail - 1) {
+            push_delivery_jump(d, ring->tail - 1);      /* live only */
         }
 
-    } else if (d->sent == PUSH_DELIVERY_UNKNOWN
+    } else if (push_delivery_sent(d) == PUSH_DELIVERY_UNKNOWN
                || (d->flags & PUSH_DELIVERY_ASKING))
     {
         return NGX_OK;                  /* its answer comes first */
     }
 
-    while ((next = d->sent + 1) <= ring->d.sent) {
+    while ((next = push_delivery_sent(d) + 1) <= head) {
 
         m = ngx_http_push_ring_at(ring, next);
 
@@ -415,7 +413,7 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
             || (!ws->raw && m->expires
                 && m->expires <= (uint64_t) ngx_time()))
         {
-            (void) push_delivery_heard(d, ring->d.sent, ngx_http_push_now());
+            (void) push_delivery_heard(d, head, ngx_http_push_now());
             return NGX_DECLINED;
         }
 
@@ -425,13 +423,13 @@ ngx_http_push_ring_read(ngx_http_push_conn_t *ws)
             return NGX_ERROR;
         }
 
-        if (d->sent < next) {
+        if (push_delivery_sent(d) < next) {
             if (!ws->raw) {
                 return answer.reply == PUSH_LINES_SLOW ? NGX_AGAIN
                                                        : NGX_DECLINED;
             }
 
-            d->sent = d->acked = next;          /* dropped, it was its chance */
+            push_delivery_jump(d, next);        /* dropped, it was its chance */
         }
     }
 

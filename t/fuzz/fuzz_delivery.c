@@ -40,17 +40,22 @@ struct world {
 static void
 holds(const struct world *w)
 {
+    int64_t                      unacked;
     uint32_t                     at_ms;
     const struct push_delivery  *d = &w->d;
 
-    FUZZ_MUST(d->acked <= d->sent);
-    FUZZ_MUST(d->sent - d->acked <= d->window);
-    FUZZ_MUST(push_delivery_credit(d)
-              == d->window - (unsigned) (d->sent - d->acked));
-    FUZZ_MUST(d->want >= d->sent);
-    FUZZ_MUST(d->want == d->sent
+    unacked = push_delivery_sent(d) - push_delivery_acked(d);
+
+    FUZZ_MUST(unacked >= 0);
+    FUZZ_MUST(unacked <= d->window);
+    FUZZ_MUST(push_delivery_credit(d) == d->window - (unsigned) unacked);
+    FUZZ_MUST(push_delivery_want(d) >= push_delivery_sent(d));
+    FUZZ_MUST(push_delivery_want(d) == push_delivery_sent(d)
               || (d->flags & (PUSH_DELIVERY_ASK | PUSH_DELIVERY_ASKING)));
-    FUZZ_MUST(!push_delivery_is_slow(d, w->now_ms) || d->sent > d->acked);
+    FUZZ_MUST(!push_delivery_is_slow(d, w->now_ms) || unacked > 0);
+    FUZZ_MUST(push_delivery_slow_at(d, w->now_ms, &at_ms) == (unacked > 0));
+    FUZZ_MUST(push_delivery_is_slow(d, w->now_ms)
+              == (unacked > 0 && at_ms == w->now_ms));
 
     if (push_delivery_ask_due(d, w->now_ms)) {
         FUZZ_MUST(push_delivery_timer(d, &at_ms));
@@ -59,8 +64,8 @@ holds(const struct world *w)
     }
 
     if (!w->lies) {
-        FUZZ_MUST(d->sent == w->got || w->got == -1);
-        FUZZ_MUST(d->sent <= w->tip);
+        FUZZ_MUST(push_delivery_sent(d) == w->got || w->got == -1);
+        FUZZ_MUST(push_delivery_sent(d) <= w->tip);
     }
 }
 
@@ -76,17 +81,17 @@ carry_out(struct world *w, enum push_delivery_verdict verdict, int64_t seq,
     }
 
     if (verdict == PUSH_DELIVERY_GAP || verdict == PUSH_DELIVERY_SLOW) {
-        FUZZ_MUST(w->d.want >= seq);
+        FUZZ_MUST(push_delivery_want(&w->d) >= seq);
         w->owed = true;
     }
 
     if (verdict != PUSH_DELIVERY_WRITE) {
-        FUZZ_MUST(w->d.sent == before);
+        FUZZ_MUST(push_delivery_sent(&w->d) == before);
         return;
     }
 
     FUZZ_MUST(room && before != PUSH_DELIVERY_UNKNOWN);
-    FUZZ_MUST(seq == before + 1 && w->d.sent == seq);
+    FUZZ_MUST(seq == before + 1 && push_delivery_sent(&w->d) == seq);
 
     if (!w->lies) {
         FUZZ_MUST(seq == w->got + 1);
@@ -103,7 +108,7 @@ push(struct world *w, int64_t seq, bool written)
     bool     room;
     int64_t  before;
 
-    before = w->d.sent;
+    before = push_delivery_sent(&w->d);
     room = w->queued < QUEUE;
 
     carry_out(w, written ? push_delivery_push(&w->d, seq, room, w->now_ms)
@@ -124,7 +129,7 @@ ask(struct world *w)
     i = ++w->rid % REQUESTS;
 
     w->requests[i].rid = w->rid;
-    w->requests[i].after = w->d.sent;
+    w->requests[i].after = push_delivery_sent(&w->d);
     w->requests[i].n = push_delivery_credit(&w->d);
 
     push_delivery_asked(&w->d, w->rid, w->now_ms, w->rid * 2654435761u);
@@ -150,14 +155,15 @@ answer(struct world *w, struct request *request, unsigned loss)
     }
 
     if (!(loss & 1)) {
-        before = w->d.sent;
+        before = push_delivery_sent(&w->d);
         verdict = push_delivery_begin(&w->d, request->rid, after);
         FUZZ_MUST(verdict == PUSH_DELIVERY_SKIP
-                  || (verdict == PUSH_DELIVERY_HAD && w->d.sent >= 0
+                  || (verdict == PUSH_DELIVERY_HAD
+                      && push_delivery_sent(&w->d) >= 0
                       && request->rid == w->d.rid));
 
         if (before == PUSH_DELIVERY_UNKNOWN) {
-            w->got = w->d.sent;
+            w->got = push_delivery_sent(&w->d);
         }
     }
 
@@ -175,13 +181,14 @@ answer(struct world *w, struct request *request, unsigned loss)
                 continue;
             }
 
-            before = w->d.sent;
-            acked = w->d.acked;
+            before = push_delivery_sent(&w->d);
+            acked = push_delivery_acked(&w->d);
             verdict = push_delivery_void(&w->d, &from, to, w->now_ms);
 
             if (verdict == PUSH_DELIVERY_WRITE) {
-                FUZZ_MUST(acked == before && w->d.acked == to);
-                FUZZ_MUST(from == before + 1 && w->d.sent == to);
+                FUZZ_MUST(acked == before && push_delivery_acked(&w->d) == to);
+                FUZZ_MUST(from == before + 1
+                          && push_delivery_sent(&w->d) == to);
                 FUZZ_MUST(from == w->got + 1);
                 w->got = to;
             }
@@ -198,7 +205,7 @@ answer(struct world *w, struct request *request, unsigned loss)
             continue;
         }
 
-        before = w->d.sent;
+        before = push_delivery_sent(&w->d);
         room = w->queued < QUEUE;
         verdict = push_delivery_message(&w->d, seq, room, w->now_ms);
         carry_out(w, verdict, seq, before, room);
@@ -209,7 +216,8 @@ answer(struct world *w, struct request *request, unsigned loss)
         verdict = push_delivery_tip(&w->d, request->rid, w->tip, w->now_ms);
 
         if (verdict == PUSH_DELIVERY_WRITE) {
-            FUZZ_MUST(request->rid == w->d.rid && w->d.sent == w->d.want);
+            FUZZ_MUST(request->rid == w->d.rid);
+            FUZZ_MUST(push_delivery_sent(&w->d) == push_delivery_want(&w->d));
             w->owed = false;
         }
     }
@@ -224,12 +232,13 @@ ack(struct world *w, int64_t seq)
     int64_t                     before;
     enum push_delivery_verdict  verdict;
 
-    before = w->d.acked;
+    before = push_delivery_acked(&w->d);
     verdict = push_delivery_ack(&w->d, seq, w->now_ms);
 
     FUZZ_MUST((verdict == PUSH_DELIVERY_BAD)
-              == (seq > w->d.sent && seq > 0));
-    FUZZ_MUST(w->d.acked == (verdict == PUSH_DELIVERY_WRITE ? seq : before));
+              == (seq > push_delivery_sent(&w->d) && seq > 0));
+    FUZZ_MUST(push_delivery_acked(&w->d)
+              == (verdict == PUSH_DELIVERY_WRITE ? seq : before));
 }
 
 
@@ -251,7 +260,7 @@ lie(struct world *w, unsigned what, int64_t a, int64_t b)
     int64_t                     before, from;
     enum push_delivery_verdict  verdict;
 
-    before = w->d.sent;
+    before = push_delivery_sent(&w->d);
     from = a < 1 ? 1 : a;
     b = b < from ? from : b;
 
@@ -265,7 +274,7 @@ lie(struct world *w, unsigned what, int64_t a, int64_t b)
         verdict = push_delivery_void(&w->d, &from, b, w->now_ms);
 
         if (verdict == PUSH_DELIVERY_WRITE) {
-            FUZZ_MUST(from == before + 1 && w->d.sent == b);
+            FUZZ_MUST(from == before + 1 && push_delivery_sent(&w->d) == b);
         }
 
         break;
@@ -292,7 +301,7 @@ lie(struct world *w, unsigned what, int64_t a, int64_t b)
         push_delivery_reset(&w->d);
     }
 
-    w->got = w->d.sent;
+    w->got = push_delivery_sent(&w->d);
 }
 
 
@@ -371,7 +380,7 @@ finish(struct world *w)
 
     push_delivery_resync(&w->d, w->now_ms);
 
-    for (i = 0; i < 2000 && w->d.sent < w->tip; i++) {
+    for (i = 0; i < 2000 && push_delivery_sent(&w->d) < w->tip; i++) {
         read_queue(w, QUEUE);
         ack(w, w->got);
         holds(w);
@@ -388,7 +397,7 @@ finish(struct world *w)
         holds(w);
     }
 
-    FUZZ_MUST(w->d.sent == w->tip && w->got == w->tip);
+    FUZZ_MUST(push_delivery_sent(&w->d) == w->tip && w->got == w->tip);
 
     /* The check after the last message; `synced` is the last word. */
 

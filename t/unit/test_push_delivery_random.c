@@ -207,7 +207,7 @@ answer(struct world *w)
 
     n = push_delivery_credit(&w->d);
     delay = chance(w, 10) ? below(w, 6000) : below(w, 60);
-    after = w->d.sent;
+    after = push_delivery_sent(&w->d);
     tip = w->tip - (chance(w, 10) ? (int64_t) below(w, 3) : 0);
 
     if (tip < w->floor) {
@@ -306,7 +306,7 @@ happens(struct world *w, const struct event *e)
         if (push_delivery_tip(&w->d, e->rid, e->seq, w->now)
             == PUSH_DELIVERY_WRITE)
         {
-            enqueue(w, EVENT_SYNCED, w->d.sent, 0);
+            enqueue(w, EVENT_SYNCED, push_delivery_sent(&w->d), 0);
         }
 
         return;
@@ -424,10 +424,11 @@ step(struct world *w)
             happens(w, &e);
         }
 
-        assert_true(w->d.acked <= w->d.sent);
-        assert_true(w->d.sent <= w->d.want);
-        assert_true(w->d.sent - w->d.acked <= w->d.window);
-        assert_true(w->d.want == w->d.sent
+        assert_true(push_delivery_acked(&w->d) <= push_delivery_sent(&w->d));
+        assert_true(push_delivery_sent(&w->d) <= push_delivery_want(&w->d));
+        assert_true(push_delivery_sent(&w->d) - push_delivery_acked(&w->d)
+                    <= w->d.window);
+        assert_true(push_delivery_want(&w->d) == push_delivery_sent(&w->d)
                     || (w->d.flags
                         & (PUSH_DELIVERY_ASK | PUSH_DELIVERY_ASKING)));
     }
@@ -490,8 +491,10 @@ test_random_worlds(void **state)
             if (i == 20000) {
                 fail_msg("seed %u: last %d synced %d tip %d sent %d acked %d "
                          "want %d flags %x", (unsigned) seed, (int) w->last,
-                         (int) w->synced, (int) w->tip, (int) w->d.sent,
-                         (int) w->d.acked, (int) w->d.want, w->d.flags);
+                         (int) w->synced, (int) w->tip,
+                         (int) push_delivery_sent(&w->d),
+                         (int) push_delivery_acked(&w->d),
+                         (int) push_delivery_want(&w->d), w->d.flags);
             }
 
             step(w);
