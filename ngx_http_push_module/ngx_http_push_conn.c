@@ -14,6 +14,7 @@
  */
 
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_cell.h"
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_input.h"
@@ -36,6 +37,8 @@
 #define NGX_HTTP_PUSH_CONN_TRIM_MS     10000
 
 
+static ngx_int_t ngx_http_push_conn_set_address(ngx_http_push_conn_t *ws,
+    struct sockaddr *sa, socklen_t len);
 static void ngx_http_push_conn_slim(ngx_http_push_conn_t *ws);
 static void ngx_http_push_conn_write_handler(ngx_event_t *wev);
 static void ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now);
@@ -50,9 +53,6 @@ ngx_http_push_conn_init(ngx_http_push_worker_t *w)
     if (w->scratch == NULL) {
         return NGX_ERROR;
     }
-
-    ngx_queue_init(&w->dirty);
-    ngx_queue_init(&w->dead);
 
     w->flush.handler = ngx_http_push_conn_turn;
     w->flush.data = w;
@@ -107,16 +107,13 @@ ngx_http_push_conn_create(ngx_connection_t *c, ngx_http_push_loc_conf_t *conf,
         return NULL;
     }
 
-    ws = ngx_http_push_slab_alloc(sizeof(ngx_http_push_conn_t) + c->socklen);
+    ws = ngx_http_push_cell_alloc();
     if (ws == NULL) {
         return NULL;
     }
 
-    ngx_memzero(ws, sizeof(ngx_http_push_conn_t));
-
     ws->c = c;
     ws->conf = conf;
-    ws->socklen = (uint8_t) c->socklen;
     ws->expires = (uint32_t) expires;
     ws->raw = raw;
 
@@ -124,18 +121,63 @@ ngx_http_push_conn_create(ngx_connection_t *c, ngx_http_push_loc_conf_t *conf,
     ws->tls = (c->ssl != NULL);
 #endif
 
-    /* now: realip takes its address back when the request goes */
-    ngx_memcpy(ngx_http_push_conn_sockaddr(ws), c->sockaddr, c->socklen);
+    ws->era = w->era;
+    w->era_begun = 1;
 
-    if (ngx_http_push_table_prepare(ws, uid->data, uid->len) != NGX_OK) {
-        ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
+    /* now: realip takes its address back when the request goes */
+
+    if (ngx_http_push_conn_set_address(ws, c->sockaddr, c->socklen) != NGX_OK) {
+        ngx_http_push_cell_free(ws);
         return NULL;
     }
 
-    ws->id = push_conn_make(w->slot_number, w->generation, w->next_index++);
+    if (ngx_http_push_table_prepare(ws, uid->data, uid->len) != NGX_OK) {
+        ngx_http_push_conn_release(ws);
+        return NULL;
+    }
+
     w->handshakes++;
 
     return ws;
+}
+
+
+static ngx_int_t
+ngx_http_push_conn_set_address(ngx_http_push_conn_t *ws, struct sockaddr *sa,
+    socklen_t len)
+{
+    struct sockaddr  *copy;
+
+    if (sa->sa_family == AF_INET) {
+        len = offsetof(struct sockaddr_in, sin_zero);
+    }
+
+    copy = (struct sockaddr *) ws->near_address;
+
+    if (len > sizeof(ws->near_address)) {
+        copy = ngx_http_push_slab_alloc(len);
+        if (copy == NULL) {
+            return NGX_ERROR;
+        }
+
+        ws->far_address = copy;
+    }
+
+    ngx_memcpy(copy, sa, len);
+    ws->socklen = (uint8_t) len;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_push_conn_release(ngx_http_push_conn_t *ws)
+{
+    if (ws->socklen > sizeof(ws->near_address)) {
+        ngx_http_push_slab_free(ws->far_address, ws->socklen);
+    }
+
+    ngx_http_push_cell_free(ws);
 }
 
 
@@ -146,7 +188,7 @@ ngx_http_push_conn_discard(ngx_http_push_conn_t *ws)
 
     ngx_http_push_limit_put(ws);
     ngx_http_push_table_discard(ws);
-    ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
+    ngx_http_push_conn_release(ws);
 }
 
 
@@ -354,11 +396,29 @@ ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws, const char *fmt, ...)
 void
 ngx_http_push_conn_mark(ngx_http_push_conn_t *ws)
 {
-    if (!ws->dirty && !ws->dead) {
-        ws->dirty = 1;
-        ngx_queue_insert_tail(&ngx_http_push_worker->dirty, &ws->dirty_link);
-        ngx_post_event(&ngx_http_push_worker->flush, &ngx_posted_events);
+    uint32_t                 n;
+    ngx_http_push_worker_t  *w;
+
+    if (ws->in_turn) {
+        return;
     }
+
+    w = ngx_http_push_worker;
+    n = ngx_http_push_cell_number(ws);
+
+    ws->in_turn = 1;
+    ws->next_turn = 0;
+
+    if (w->turn_first) {
+        ngx_http_push_cell(w->turn_last)->next_turn = n;
+
+    } else {
+        w->turn_first = n;
+    }
+
+    w->turn_last = n;
+
+    ngx_post_event(&w->flush, &ngx_posted_events);
 }
 
 

@@ -70,19 +70,23 @@ ngx_int_t ngx_http_push_conn_sendf(ngx_http_push_conn_t *ws,
 /*
  * Between the files of a connection only.  flush: writes what the socket takes;
  * finish: FIN, if both Closes have been said; mark: flush at the turn's end;
- * turn: that end, where the dead are freed.
+ * turn: that end, where the dead are freed; release: the memory alone.
  */
 void ngx_http_push_conn_flush(ngx_http_push_conn_t *ws);
 void ngx_http_push_conn_finish(ngx_http_push_conn_t *ws);
 void ngx_http_push_conn_mark(ngx_http_push_conn_t *ws);
 void ngx_http_push_conn_turn(ngx_event_t *ev);
+void ngx_http_push_conn_release(ngx_http_push_conn_t *ws);
 
 #define NGX_HTTP_PUSH_CONN_CLOSING_MS  2000     /* for each of two steps */
 
-#define ngx_http_push_conn_size(ws)                                           \
-    (sizeof(ngx_http_push_conn_t) + (ws)->socklen)
-/* The client's address: a copy, behind the struct. */
-#define ngx_http_push_conn_sockaddr(ws)  ((struct sockaddr *) ((ws) + 1))
+/*
+ * The client's address, a copy of ws->socklen bytes: a sockaddr_in has only
+ * its first 8, the rest is padding.
+ */
+#define ngx_http_push_conn_sockaddr(ws)                                       \
+    ((ws)->socklen <= sizeof((ws)->near_address)                              \
+     ? (struct sockaddr *) (ws)->near_address : (ws)->far_address)
 
 /* The wheel's tick: gives memory back after a storm of handshakes. */
 void ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now);

@@ -13,6 +13,7 @@
  */
 
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_cell.h"
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_device.h"
@@ -20,7 +21,6 @@
 #include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_queue.h"
-#include "ngx_http_push_slab.h"
 #include "ngx_http_push_table.h"
 #include "ngx_http_push_wheel.h"
 
@@ -90,8 +90,6 @@ ngx_http_push_conn_close(ngx_http_push_conn_t *ws, enum push_close reason,
 void
 ngx_http_push_conn_abort(ngx_http_push_conn_t *ws, enum push_close reason)
 {
-    ngx_http_push_worker_t  *w;
-
     if (ws->dead) {
         return;
     }
@@ -100,18 +98,10 @@ ngx_http_push_conn_abort(ngx_http_push_conn_t *ws, enum push_close reason)
         ngx_http_push_conn_leaving(ws, reason, push_close_code(reason));
     }
 
-    w = ngx_http_push_worker;
-
     ws->dead = 1;
+
     ngx_http_push_wheel_remove(ws);
-
-    if (ws->dirty) {
-        ws->dirty = 0;
-        ngx_queue_remove(&ws->dirty_link);
-    }
-
-    ngx_queue_insert_tail(&w->dead, &ws->dirty_link);
-    ngx_post_event(&w->flush, &ngx_posted_events);
+    ngx_http_push_conn_mark(ws);
 }
 
 
@@ -172,38 +162,31 @@ ngx_http_push_conn_leaving(ngx_http_push_conn_t *ws, enum push_close reason,
 void
 ngx_http_push_conn_turn(ngx_event_t *ev)
 {
-    ngx_queue_t              dirty, *q;
+    uint32_t                 n;
     ngx_http_push_conn_t    *ws;
     ngx_http_push_worker_t  *w;
 
     w = ev->data;
 
-    /* who becomes dirty meanwhile has the next turn */
+    /* who is marked meanwhile, or dies, has the next turn */
 
-    if (!ngx_queue_empty(&w->dirty)) {
-        ngx_queue_init(&dirty);
-        ngx_queue_add(&dirty, &w->dirty);
-        ngx_queue_init(&w->dirty);
+    n = w->turn_first;
+    w->turn_first = 0;
 
-        while (!ngx_queue_empty(&dirty)) {
-            q = ngx_queue_head(&dirty);
-            ws = ngx_queue_data(q, ngx_http_push_conn_t, dirty_link);
+    while (n) {
+        ws = ngx_http_push_cell(n);
+        n = ws->next_turn;
 
-            ngx_queue_remove(q);
-            ws->dirty = 0;
+        ws->in_turn = 0;
 
-            ngx_http_push_conn_log_enter(ws);
-            ngx_http_push_conn_flush(ws);
-            ngx_http_push_conn_log_leave(ws);
+        if (ws->dead) {
+            ngx_http_push_conn_free(ws);
+            continue;
         }
-    }
 
-    while (!ngx_queue_empty(&w->dead)) {
-        q = ngx_queue_head(&w->dead);
-        ws = ngx_queue_data(q, ngx_http_push_conn_t, dirty_link);
-
-        ngx_queue_remove(q);
-        ngx_http_push_conn_free(ws);
+        ngx_http_push_conn_log_enter(ws);
+        ngx_http_push_conn_flush(ws);
+        ngx_http_push_conn_log_leave(ws);
     }
 
     w->counters->queue_bytes = w->queue_bytes;
@@ -246,5 +229,5 @@ ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
         ngx_http_close_connection(c);   /* with TLS perhaps a bit later */
     }
 
-    ngx_http_push_slab_free(ws, ngx_http_push_conn_size(ws));
+    ngx_http_push_conn_release(ws);
 }

@@ -134,5 +134,5 @@ ngx_http_push_conn_log_line(ngx_http_push_conn_t *ws)
                   (unsigned) ws->close_code, push_close_text(ws->close_reason),
                   ((int64_t) ngx_http_push_wall_ms() - (int64_t) ws->since_ms)
                   / 1000,
-                  ws->messages, ws->bytes);
+                  ws->messages, (uint64_t) ws->bytes);
 }

@@ -27,7 +27,6 @@
 struct ngx_http_push_drain_s {
     ngx_event_t   event;
     ngx_uint_t    cursor;       /* of the walk through the table */
-    uint64_t      until;        /* connections with a smaller index go */
     uint32_t      end_ms;       /* when the last slice is due */
     ngx_uint_t    left;         /* connections for the slices to come */
 };
@@ -37,6 +36,7 @@ static ngx_http_push_drain_t *ngx_http_push_drain_get(
     ngx_http_push_worker_t *w);
 static void ngx_http_push_drain_begin(ngx_http_push_worker_t *w,
     ngx_msec_t time);
+static void ngx_http_push_drain_all(ngx_http_push_worker_t *w);
 static void ngx_http_push_drain_handler(ngx_event_t *ev);
 static void ngx_http_push_drain_bye(ngx_http_push_conn_t *ws, void *data);
 
@@ -111,14 +111,27 @@ ngx_http_push_drain_begin(ngx_http_push_worker_t *w, ngx_msec_t time)
         return;                 /* worker_shutdown_timeout will end them */
     }
 
-    drain->cursor = 0;
-    drain->until = w->next_index;
-    drain->left = w->connections;
+    ngx_http_push_drain_all(w);
     drain->end_ms = ngx_http_push_now() + (uint32_t) time;
 
     if (!drain->event.timer_set) {
         ngx_add_timer(&drain->event, 1);
     }
+}
+
+
+/* Who is here goes, who comes from now on stays. */
+
+static void
+ngx_http_push_drain_all(ngx_http_push_worker_t *w)
+{
+    if (w->era_begun) {
+        w->era++;
+        w->era_begun = 0;
+    }
+
+    w->drain->cursor = 0;
+    w->drain->left = w->connections;
 }
 
 
@@ -149,9 +162,7 @@ ngx_http_push_drain_handler(ngx_event_t *ev)
 
     if (w->exiting) {
         /* a handshake that was under way may end after the last one went */
-        drain->cursor = 0;
-        drain->until = w->next_index;
-        drain->left = w->connections;
+        ngx_http_push_drain_all(w);
         ngx_add_timer(ev, NGX_HTTP_PUSH_DRAIN_AGAIN_MS);
     }
 }
@@ -163,7 +174,7 @@ ngx_http_push_drain_bye(ngx_http_push_conn_t *ws, void *data)
     ngx_uint_t               retry_ms;
     ngx_http_push_worker_t  *w = data;
 
-    if (ws->closing || push_conn_index(ws->id) >= w->drain->until) {
+    if (ws->closing || ws->era == w->era) {
         return;
     }
 

@@ -120,7 +120,6 @@ ngx_http_push_item(const struct push_lines_item *item)
 static ngx_http_push_answer_t
 ngx_http_push_item_user(const struct push_lines_item *item)
 {
-    ngx_queue_t              *q, *next;
     ngx_http_push_user_t     *user;
     ngx_http_push_conn_t     *ws;
     ngx_http_push_answer_t    answer, one;
@@ -135,16 +134,12 @@ ngx_http_push_item_user(const struct push_lines_item *item)
 
     ngx_http_push_message_init(&m, item);
 
-    /* a connection that fails leaves the queue, its user may go with it: the
-       next one is known before, and the end is the user's own head */
+    /* who is closed here stays in the table until the turn ends */
 
-    for (q = ngx_queue_head(&user->conns);
-         q != ngx_queue_sentinel(&user->conns);
-         q = next)
+    for (ws = ngx_http_push_table_next(user, NULL);
+         ws;
+         ws = ngx_http_push_table_next(user, ws))
     {
-        ws = ngx_queue_data(q, ngx_http_push_conn_t, user_link);
-        next = ngx_queue_next(q);
-
         one = ngx_http_push_message_give(ws, NGX_HTTP_PUSH_OWN, &m, 0);
 
         if (one.reply == PUSH_LINES_GAP || one.reply == PUSH_LINES_SLOW) {
@@ -163,7 +158,6 @@ ngx_http_push_item_user(const struct push_lines_item *item)
 static ngx_http_push_answer_t
 ngx_http_push_item_kick(const struct push_lines_item *item)
 {
-    ngx_queue_t             *q, *next;
     ngx_uint_t               any;
     ngx_http_push_user_t    *user;
     ngx_http_push_conn_t    *ws;
@@ -177,13 +171,10 @@ ngx_http_push_item_kick(const struct push_lines_item *item)
         return answer;
     }
 
-    for (q = ngx_queue_head(&user->conns);
-         q != ngx_queue_sentinel(&user->conns);
-         q = next)
+    for (ws = ngx_http_push_table_next(user, NULL);
+         ws;
+         ws = ngx_http_push_table_next(user, ws))
     {
-        ws = ngx_queue_data(q, ngx_http_push_conn_t, user_link);
-        next = ngx_queue_next(q);
-
         if (ws->closing) {
             continue;
         }
@@ -205,7 +196,6 @@ ngx_http_push_item_kick(const struct push_lines_item *item)
 static ngx_http_push_answer_t
 ngx_http_push_item_check(const struct push_lines_item *item)
 {
-    ngx_queue_t             *q;
     ngx_http_push_user_t    *user;
     ngx_http_push_conn_t    *ws;
     ngx_http_push_answer_t   answer;
@@ -219,12 +209,10 @@ ngx_http_push_item_check(const struct push_lines_item *item)
 
     /* whoever has no fresh heartbeat was closed by the wheel already */
 
-    for (q = ngx_queue_head(&user->conns);
-         q != ngx_queue_sentinel(&user->conns);
-         q = ngx_queue_next(q))
+    for (ws = ngx_http_push_table_next(user, NULL);
+         ws;
+         ws = ngx_http_push_table_next(user, ws))
     {
-        ws = ngx_queue_data(q, ngx_http_push_conn_t, user_link);
-
         if (ws->ready && !ws->closing) {
             ngx_http_push_binding_renew(ws);
             push_lines_answer_add(&answer, ngx_http_push_item_ok);
@@ -245,9 +233,9 @@ static ngx_http_push_answer_t
 ngx_http_push_item_resync(const struct push_lines_item *item)
 {
     ngx_uint_t                    cursor;
-    ngx_queue_t                  *q;
     struct push_str               name;
     enum push_log_kind            kind;
+    ngx_http_push_conn_t         *ws;
     ngx_http_push_user_t         *user;
     ngx_http_push_worker_t       *w;
     ngx_http_push_item_resync_t   r;
@@ -299,12 +287,11 @@ ngx_http_push_item_resync(const struct push_lines_item *item)
 
     r.spread_ms = 0;
 
-    for (q = ngx_queue_head(&user->conns);
-         q != ngx_queue_sentinel(&user->conns);
-         q = ngx_queue_next(q))
+    for (ws = ngx_http_push_table_next(user, NULL);
+         ws;
+         ws = ngx_http_push_table_next(user, ws))
     {
-        ngx_http_push_item_resync_one(
-            ngx_queue_data(q, ngx_http_push_conn_t, user_link), &r);
+        ngx_http_push_item_resync_one(ws, &r);
     }
 
     return r.answer;

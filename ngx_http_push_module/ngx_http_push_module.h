@@ -50,6 +50,7 @@ typedef struct ngx_http_push_fan_out_s ngx_http_push_fan_out_t;
 typedef struct ngx_http_push_table_s   ngx_http_push_table_t;
 typedef struct ngx_http_push_wheel_s   ngx_http_push_wheel_t;
 typedef struct ngx_http_push_slab_s    ngx_http_push_slab_t;
+typedef struct ngx_http_push_cells_s   ngx_http_push_cells_t;
 typedef struct ngx_http_push_input_s   ngx_http_push_input_t;
 typedef struct ngx_http_push_inbox_s   ngx_http_push_inbox_t;
 typedef struct ngx_http_push_batches_s ngx_http_push_batches_t;
@@ -192,45 +193,21 @@ enum {
     NGX_HTTP_PUSH_LOGS
 };
 
+/* Numbers of cells, see cell.h. */
+typedef struct {
+    uint32_t                    prev;
+    uint32_t                    next;
+} ngx_http_push_link_t;
+
+/*
+ * 192 bytes, and there may be a million of them: see docs/memory.md.
+ */
 struct ngx_http_push_conn_s {
-    ngx_connection_t           *c;
-    ngx_http_push_loc_conf_t   *conf;
-    ngx_http_push_user_t       *user;           /* before conn_start(): of its
-                                                   own, in no table */
-    ngx_queue_t                 user_link;      /* in user->conns */
-    ngx_http_push_conn_t       *id_next;        /* chain of the id table */
-    ngx_queue_t                 wheel_link;
-    ngx_queue_t                 dirty_link;     /* in worker->dirty: has frames
-                                                   to write at the turn's end;
-                                                   dead: in worker->dead */
     uint64_t                    id;             /* slot, generation, index */
-    uint64_t                    since_ms;       /* Unix; of the 101, then
-                                                   of the binding */
-    u_char                     *device;         /* device.c's; NULL: "-" */
-    ngx_http_push_queue_t      *queue;          /* NULL: nothing waits */
-    ngx_http_push_input_t      *input;          /* input.c's; NULL: no message
-                                                   and no frame is cut */
-    struct push_delivery        logs[NGX_HTTP_PUSH_LOGS];
+    uint32_t                    next_turn;      /* in worker->turn; of a free
+                                                   cell: the next free one */
 
-    uint32_t                    at_ms;          /* place on the wheel */
-    uint32_t                    seen_ms;        /* last sign of life; closing:
-                                                   last step of the closing */
-    uint32_t                    bound_ms;       /* last renewal of the binding */
-    uint32_t                    ack_ms;         /* last ack sent to Redis; before
-                                                   ready: of the 101 */
-    uint32_t                    check_ms;       /* next periodic check */
-    uint32_t                    expires;        /* Unix s of the token, 0: never */
-    uint32_t                    messages;       /* written, for the close line */
-    uint32_t                    message_level;  /* as of seen_ms: limit.c */
-    uint64_t                    bytes;          /* written, for the close line */
-
-    union {
-        uint16_t                control_level;  /* as of seen_ms: limit.c */
-        uint16_t                close_code;     /* closing: as sent or heard */
-    };
-    uint8_t                     close_reason;   /* closing: enum push_close */
-    uint8_t                     socklen;        /* of the address behind this */
-
+    unsigned                    listed:1;       /* in the tables */
     unsigned                    raw:1;          /* no subprotocol */
     unsigned                    slim:1;         /* c->pool has gone */
     unsigned                    ready:1;        /* welcome (raw: 101) is out */
@@ -240,7 +217,8 @@ struct ngx_http_push_conn_s {
     unsigned                    all_dirty:1;    /* `all`: told at the close */
     unsigned                    asked_once:1;   /* first request is out */
     unsigned                    opened:1;       /* event `open` was written */
-    unsigned                    dirty:1;        /* on worker->dirty */
+    unsigned                    in_turn:1;      /* is looked at when the turn
+                                                   ends */
     unsigned                    on_wheel:1;
     unsigned                    has_epoch:1;    /* the client's is in device:
                                                    until the first answer */
@@ -258,14 +236,56 @@ struct ngx_http_push_conn_s {
     unsigned                    tls:1;
     unsigned                    user_counted:1; /* in the zone: limit.c */
     unsigned                    addr_counted:1;
+    unsigned                    era:6;          /* the worker's, when it came */
 
-    /* then: socklen bytes of the client's address */
+    ngx_connection_t           *c;
+    ngx_http_push_loc_conf_t   *conf;
+    ngx_http_push_user_t       *user;           /* before conn_start(): of its
+                                                   own, in no table */
+    u_char                     *device;         /* device.c's; NULL: "-" */
+    ngx_http_push_queue_t      *queue;          /* NULL: nothing waits */
+    ngx_http_push_input_t      *input;          /* input.c's; NULL: no message
+                                                   and no frame is cut */
+    ngx_http_push_link_t        user_link;      /* in user->conns */
+    ngx_http_push_link_t        wheel_link;
+    struct push_delivery        logs[NGX_HTTP_PUSH_LOGS];
+
+    uint32_t                    wheel_tick;     /* place on the wheel */
+    uint32_t                    seen_ms;        /* last sign of life; closing:
+                                                   last step of the closing */
+    uint32_t                    bound_ms;       /* last renewal of the binding */
+    uint32_t                    ack_ms;         /* last ack sent to Redis; before
+                                                   ready: of the 101 */
+    uint32_t                    check_ms;       /* next periodic check */
+    uint32_t                    expires;        /* Unix s of the token, 0: never */
+    uint32_t                    message_level;  /* as of seen_ms: limit.c */
+    uint32_t                    messages;       /* written, for the close line */
+
+    uint64_t                    bytes:48;       /* written, for the close line */
+    uint64_t                    close_reason:8; /* closing: enum push_close */
+    uint64_t                    socklen:8;      /* of the client's address */
+
+    union {
+        struct {
+            uint64_t            since_ms:48;    /* Unix; of the 101, then of the
+                                                   binding */
+            uint64_t            control_level:16;   /* as of seen_ms: limit.c */
+        };
+        struct {
+            uint64_t            :48;
+            uint64_t            close_code:16;  /* closing: as sent or heard */
+        };
+    };
+
+    union {                                     /* conn_sockaddr() */
+        u_char                  near_address[8];    /* socklen is at most 8 */
+        struct sockaddr        *far_address;
+    };
 };
 
 struct ngx_http_push_user_s {
     ngx_http_push_user_t       *next;           /* chain of the table */
-    ngx_queue_t                 conns;
-    uint32_t                    hash;
+    uint32_t                    conns;          /* the first: table.h */
     uint8_t                     len;
     u_char                      name[1];        /* len bytes */
 };
@@ -280,7 +300,6 @@ typedef struct {
     ngx_uint_t                  generation;     /* of the slot, 16 bits */
     ngx_http_push_counters_t   *counters;       /* in the slot */
     uint64_t                    instance;       /* random per nginx start */
-    uint64_t                    next_index;     /* 40 bits, from 1 */
     ngx_uint_t                  connections;
     ngx_uint_t                  handshakes;     /* connections whose 101 is
                                                    not out yet */
@@ -295,11 +314,12 @@ typedef struct {
     ngx_http_push_fan_out_t    *fan_out;
     ngx_http_push_drain_t      *drain;
 
-    ngx_queue_t                 dirty;          /* connections with frames to
-                                                   write */
-    ngx_queue_t                 dead;           /* connections to be freed */
-    ngx_event_t                 flush;          /* posted: writes, then frees */
+    uint32_t                    turn_first;     /* connections with frames to
+                                                   write, or to be freed */
+    uint32_t                    turn_last;
+    ngx_event_t                 flush;          /* posted: writes, frees */
     ngx_http_push_slab_t       *slab;
+    ngx_http_push_cells_t      *cells;
     ngx_uint_t                  started;        /* handshakes since the heap was
                                                    trimmed */
     ngx_uint_t                  ticked;         /* started, a tick ago */
@@ -310,6 +330,8 @@ typedef struct {
     ngx_uint_t                  epoch_len;      /* 0: not heard of yet */
 
     unsigned                    exiting:1;      /* quit or reload has begun */
+    unsigned                    era:6;          /* drains so far, modulo 64 */
+    unsigned                    era_begun:1;    /* a connection is of this one */
 } ngx_http_push_worker_t;
 
 #define NGX_HTTP_PUSH_SCRATCH  65536

@@ -1,52 +1,48 @@
 /*
  * ngx_http_push_table: uid -> connections, id -> connection, of this worker
  *
- * Linear hashing: with each new entry beyond the load one bucket is split,
- * b into b and b + 2^k, so that no turn of the event loop pays for a million.
- * A walk goes upward and a split moves upward: who is there all the time is
- * seen.  It never shrinks: what is left over is 8 bytes an entry of the peak.
+ * An id finds its connection's cell, which says whether it is still there.
+ *
+ * Users: linear hashing.  With each new one beyond the load one bucket is
+ * split, b into b and b + 2^k, so that no turn of the event loop pays for a
+ * million.  It never shrinks: what is left over is 4 bytes a user of the peak.
  *
  * in:   connections; out: connections.  owns: users and the buckets
  */
 
 #include "ngx_http_push_table.h"
+#include "ngx_http_push_cell.h"
 #include "ngx_http_push_slab.h"
 
 
 #define NGX_HTTP_PUSH_TABLE_BUCKETS  64
 #define NGX_HTTP_PUSH_TABLE_BLOCK    1024       /* buckets of one realloc */
+#define NGX_HTTP_PUSH_TABLE_LOAD     2          /* users of a bucket */
+#define NGX_HTTP_PUSH_TABLE_SKIP     16         /* free cells cost a walk as much
+                                                   as one connection */
 
-
-typedef struct {
-    void       **buckets;
-    ngx_uint_t   n;             /* in use, 2^k <= n < 2^(k+1) */
-    ngx_uint_t   mask;          /* 2^(k+1) - 1 */
-    ngx_uint_t   allocated;
-    ngx_uint_t   count;         /* entries */
-} ngx_http_push_hash_t;
 
 struct ngx_http_push_table_s {
-    ngx_http_push_hash_t  users;
-    ngx_http_push_hash_t  ids;
-    uint32_t              seed;
+    ngx_http_push_user_t  **buckets;
+    ngx_uint_t              n;          /* in use, 2^k <= n < 2^(k+1) */
+    ngx_uint_t              mask;       /* 2^(k+1) - 1 */
+    ngx_uint_t              allocated;
+    ngx_uint_t              users;
+    uint32_t                seed;
 };
 
 
-static ngx_int_t ngx_http_push_hash_init(ngx_http_push_hash_t *h);
-static ngx_uint_t ngx_http_push_hash_bucket(ngx_http_push_hash_t *h,
-    uint32_t hash);
-static ngx_uint_t ngx_http_push_hash_grow(ngx_http_push_hash_t *h);
-static uint32_t ngx_http_push_table_uid_hash(const u_char *p, size_t len);
+static ngx_http_push_user_t **ngx_http_push_table_bucket(
+    ngx_http_push_table_t *t, uint32_t hash);
+static void ngx_http_push_table_grow(ngx_http_push_table_t *t);
+static uint32_t ngx_http_push_table_hash(const u_char *p, size_t len);
 static ngx_http_push_user_t *ngx_http_push_table_find(const u_char *uid,
-    size_t len, uint32_t hash);
-static void ngx_http_push_table_split_users(ngx_http_push_hash_t *h);
-static void ngx_http_push_table_split_ids(ngx_http_push_hash_t *h);
+    size_t len);
 
 #define ngx_http_push_user_size(len)                                          \
     (offsetof(ngx_http_push_user_t, name) + (len))
 
-/* indexes are given one after the other: no better hash */
-#define ngx_http_push_id_hash(id)  ((uint32_t) push_conn_index(id))
+#define NGX_HTTP_PUSH_USER_LINK  offsetof(ngx_http_push_conn_t, user_link)
 
 
 ngx_int_t
@@ -59,15 +55,19 @@ ngx_http_push_table_init(ngx_http_push_worker_t *w)
         return NGX_ERROR;
     }
 
-    w->table = t;
-    t->seed = (uint32_t) ngx_random();
-
-    if (ngx_http_push_hash_init(&t->users) != NGX_OK
-        || ngx_http_push_hash_init(&t->ids) != NGX_OK)
-    {
-        ngx_http_push_table_destroy(w);
+    t->buckets = ngx_calloc(NGX_HTTP_PUSH_TABLE_BUCKETS * sizeof(void *),
+                            ngx_cycle->log);
+    if (t->buckets == NULL) {
+        ngx_free(t);
         return NGX_ERROR;
     }
+
+    t->n = NGX_HTTP_PUSH_TABLE_BUCKETS;
+    t->mask = 2 * NGX_HTTP_PUSH_TABLE_BUCKETS - 1;
+    t->allocated = NGX_HTTP_PUSH_TABLE_BUCKETS;
+    t->seed = (uint32_t) ngx_random();
+
+    w->table = t;
 
     return NGX_OK;
 }
@@ -80,8 +80,7 @@ ngx_http_push_table_destroy(ngx_http_push_worker_t *w)
         return;
     }
 
-    ngx_free(w->table->users.buckets);
-    ngx_free(w->table->ids.buckets);
+    ngx_free(w->table->buckets);
     ngx_free(w->table);
     w->table = NULL;
 }
@@ -99,10 +98,9 @@ ngx_http_push_table_prepare(ngx_http_push_conn_t *ws, const u_char *uid,
     }
 
     user->next = NULL;
-    user->hash = ngx_http_push_table_uid_hash(uid, len);
+    user->conns = 0;
     user->len = (uint8_t) len;
     ngx_memcpy(user->name, uid, len);
-    ngx_queue_init(&user->conns);
 
     ws->user = user;
 
@@ -121,14 +119,12 @@ ngx_http_push_table_discard(ngx_http_push_conn_t *ws)
 void
 ngx_http_push_table_add(ngx_http_push_conn_t *ws)
 {
-    void                  **bucket;
-    ngx_http_push_user_t   *user;
+    ngx_http_push_user_t   *user, **bucket;
     ngx_http_push_table_t  *t;
 
     t = ngx_http_push_worker->table;
 
-    user = ngx_http_push_table_find(ws->user->name, ws->user->len,
-                                    ws->user->hash);
+    user = ngx_http_push_table_find(ws->user->name, ws->user->len);
 
     if (user) {
         ngx_http_push_table_discard(ws);
@@ -137,110 +133,95 @@ ngx_http_push_table_add(ngx_http_push_conn_t *ws)
     } else {
         user = ws->user;
 
-        if (ngx_http_push_hash_grow(&t->users)) {
-            ngx_http_push_table_split_users(&t->users);
-        }
+        ngx_http_push_table_grow(t);
 
-        bucket = &t->users.buckets[ngx_http_push_hash_bucket(&t->users,
-                                                             user->hash)];
+        bucket = ngx_http_push_table_bucket(t,
+                             ngx_http_push_table_hash(user->name, user->len));
         user->next = *bucket;
         *bucket = user;
-        t->users.count++;
+        t->users++;
     }
 
-    ngx_queue_insert_tail(&user->conns, &ws->user_link);
+    ngx_http_push_cell_append(&user->conns, ws, NGX_HTTP_PUSH_USER_LINK);
+    ws->listed = 1;
 
-    if (ngx_http_push_hash_grow(&t->ids)) {
-        ngx_http_push_table_split_ids(&t->ids);
-    }
-
-    bucket = &t->ids.buckets[ngx_http_push_hash_bucket(&t->ids,
-                                           ngx_http_push_id_hash(ws->id))];
-    ws->id_next = *bucket;
-    *bucket = ws;
-    t->ids.count++;
-
-    ngx_http_push_worker->counters->users = t->users.count;
+    ngx_http_push_worker->counters->users = t->users;
 }
 
 
 void
 ngx_http_push_table_remove(ngx_http_push_conn_t *ws)
 {
-    ngx_http_push_conn_t   **conn;
     ngx_http_push_user_t   **link, *user;
     ngx_http_push_table_t   *t;
 
     t = ngx_http_push_worker->table;
 
-    conn = (ngx_http_push_conn_t **)
-           &t->ids.buckets[ngx_http_push_hash_bucket(&t->ids,
-                                           ngx_http_push_id_hash(ws->id))];
-
-    while (*conn != ws) {
-        conn = &(*conn)->id_next;
-    }
-
-    *conn = ws->id_next;
-    t->ids.count--;
-
     user = ws->user;
     ws->user = NULL;
+    ws->listed = 0;
 
-    ngx_queue_remove(&ws->user_link);
+    ngx_http_push_cell_remove(&user->conns, ws, NGX_HTTP_PUSH_USER_LINK);
 
-    if (!ngx_queue_empty(&user->conns)) {
+    if (user->conns) {
         return;
     }
 
-    link = (ngx_http_push_user_t **)
-           &t->users.buckets[ngx_http_push_hash_bucket(&t->users,
-                                                       user->hash)];
+    link = ngx_http_push_table_bucket(t,
+                             ngx_http_push_table_hash(user->name, user->len));
 
     while (*link != user) {
         link = &(*link)->next;
     }
 
     *link = user->next;
-    t->users.count--;
+    t->users--;
 
     ngx_http_push_slab_free(user, ngx_http_push_user_size(user->len));
 
-    ngx_http_push_worker->counters->users = t->users.count;
+    ngx_http_push_worker->counters->users = t->users;
 }
 
 
 ngx_http_push_user_t *
 ngx_http_push_table_user(const char *uid, size_t len)
 {
-    const u_char  *p;
-
-    p = (const u_char *) uid;
-
-    return ngx_http_push_table_find(p, len,
-                                    ngx_http_push_table_uid_hash(p, len));
+    return ngx_http_push_table_find((const u_char *) uid, len);
 }
 
 
 ngx_http_push_conn_t *
 ngx_http_push_table_conn(uint64_t id)
 {
-    ngx_http_push_hash_t  *h;
-    ngx_http_push_conn_t  *ws;
+    uint32_t                n;
+    ngx_http_push_conn_t   *ws;
+    ngx_http_push_cells_t  *cells;
 
-    h = &ngx_http_push_worker->table->ids;
+    cells = ngx_http_push_worker->cells;
+    n = (uint32_t) id & cells->mask;
 
-    for (ws = h->buckets[ngx_http_push_hash_bucket(h,
-                                                 ngx_http_push_id_hash(id))];
-         ws;
-         ws = ws->id_next)
-    {
-        if (ws->id == id) {
-            return ws;
-        }
+    if (n == 0 || n >= cells->count) {
+        return NULL;
     }
 
-    return NULL;
+    ws = ngx_http_push_cell(n);
+
+    return ws->listed && ws->id == id ? ws : NULL;
+}
+
+
+ngx_http_push_conn_t *
+ngx_http_push_table_next(ngx_http_push_user_t *user, ngx_http_push_conn_t *ws)
+{
+    uint32_t  n;
+
+    if (ws == NULL) {
+        return ngx_http_push_cell(user->conns);
+    }
+
+    n = ws->user_link.next;
+
+    return n == user->conns ? NULL : ngx_http_push_cell(n);
 }
 
 
@@ -248,106 +229,87 @@ ngx_int_t
 ngx_http_push_table_walk(ngx_uint_t *cursor, ngx_uint_t max,
     ngx_http_push_table_pt fn, void *data)
 {
-    ngx_uint_t             seen;
-    ngx_http_push_hash_t  *h;
-    ngx_http_push_conn_t  *ws, *next;
+    ngx_uint_t              seen, skipped;
+    ngx_http_push_conn_t   *ws;
+    ngx_http_push_cells_t  *cells;
 
-    h = &ngx_http_push_worker->table->ids;
+    cells = ngx_http_push_worker->cells;
+    seen = 0;
+    skipped = 0;
 
-    for (seen = 0; *cursor < h->n && seen < max; (*cursor)++) {
+    while (*cursor + 1 < cells->count && seen < max) {
 
-        for (ws = h->buckets[*cursor]; ws; ws = next) {
-            next = ws->id_next;
+        ws = ngx_http_push_cell((uint32_t) ++*cursor);
+
+        if (ws->listed) {
             fn(ws, data);
+            seen++;
+
+        } else if (++skipped % NGX_HTTP_PUSH_TABLE_SKIP == 0) {
             seen++;
         }
     }
 
-    return *cursor < h->n ? NGX_AGAIN : NGX_OK;
+    return *cursor + 1 < cells->count ? NGX_AGAIN : NGX_OK;
 }
 
 
 /* --- linear hashing ----------------------------------------------------- */
 
-static ngx_int_t
-ngx_http_push_hash_init(ngx_http_push_hash_t *h)
-{
-    h->buckets = ngx_calloc(NGX_HTTP_PUSH_TABLE_BUCKETS * sizeof(void *),
-                            ngx_cycle->log);
-    if (h->buckets == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->n = NGX_HTTP_PUSH_TABLE_BUCKETS;
-    h->mask = 2 * NGX_HTTP_PUSH_TABLE_BUCKETS - 1;
-    h->allocated = NGX_HTTP_PUSH_TABLE_BUCKETS;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_push_hash_bucket(ngx_http_push_hash_t *h, uint32_t hash)
+static ngx_http_push_user_t **
+ngx_http_push_table_bucket(ngx_http_push_table_t *t, uint32_t hash)
 {
     ngx_uint_t  b;
 
-    b = hash & h->mask;
+    b = hash & t->mask;
 
-    return b < h->n ? b : (hash & (h->mask >> 1));
+    return &t->buckets[b < t->n ? b : (hash & (t->mask >> 1))];
 }
 
 
 /*
- * True: a new bucket h->n - 1 is there, empty, and takes its part of bucket
- * h->n - 1 - (h->mask + 1) / 2.  Without memory the chains grow instead.
+ * Beyond the load: a new bucket n - 1 takes its part of bucket
+ * n - 1 - (mask + 1) / 2.  Without memory the chains grow instead.
  */
 
-static ngx_uint_t
-ngx_http_push_hash_grow(ngx_http_push_hash_t *h)
+static void
+ngx_http_push_table_grow(ngx_http_push_table_t *t)
 {
-    void  **buckets;
+    uint32_t                hash;
+    ngx_http_push_user_t  **buckets, **from, **to, *user, *next;
 
-    if (h->count < h->n) {
-        return 0;
+    if (t->users < NGX_HTTP_PUSH_TABLE_LOAD * t->n) {
+        return;
     }
 
-    if (h->n == h->allocated) {
-        buckets = realloc(h->buckets,
-                          (h->allocated + NGX_HTTP_PUSH_TABLE_BLOCK)
+    if (t->n == t->allocated) {
+        buckets = realloc(t->buckets,
+                          (t->allocated + NGX_HTTP_PUSH_TABLE_BLOCK)
                           * sizeof(void *));
         if (buckets == NULL) {
-            return 0;
+            return;
         }
 
-        h->buckets = buckets;
-        h->allocated += NGX_HTTP_PUSH_TABLE_BLOCK;
+        t->buckets = buckets;
+        t->allocated += NGX_HTTP_PUSH_TABLE_BLOCK;
     }
 
-    if (h->n > h->mask) {
-        h->mask = 2 * h->mask + 1;
+    if (t->n > t->mask) {
+        t->mask = 2 * t->mask + 1;
     }
 
-    h->buckets[h->n++] = NULL;
-
-    return 1;
-}
-
-
-static void
-ngx_http_push_table_split_users(ngx_http_push_hash_t *h)
-{
-    ngx_http_push_user_t  *user, *next, **from, **to;
-
-    to = (ngx_http_push_user_t **) &h->buckets[h->n - 1];
-    from = to - (h->mask + 1) / 2;
+    to = &t->buckets[t->n++];
+    from = to - (t->mask + 1) / 2;
 
     user = *from;
     *from = NULL;
+    *to = NULL;
 
     for ( /* void */ ; user; user = next) {
         next = user->next;
+        hash = ngx_http_push_table_hash(user->name, user->len);
 
-        if ((user->hash & h->mask) == h->n - 1) {
+        if ((hash & t->mask) == t->n - 1) {
             user->next = *to;
             *to = user;
 
@@ -359,59 +321,28 @@ ngx_http_push_table_split_users(ngx_http_push_hash_t *h)
 }
 
 
-static void
-ngx_http_push_table_split_ids(ngx_http_push_hash_t *h)
-{
-    ngx_http_push_conn_t  *ws, *next, **from, **to;
-
-    to = (ngx_http_push_conn_t **) &h->buckets[h->n - 1];
-    from = to - (h->mask + 1) / 2;
-
-    ws = *from;
-    *from = NULL;
-
-    for ( /* void */ ; ws; ws = next) {
-        next = ws->id_next;
-
-        if ((ngx_http_push_id_hash(ws->id) & h->mask) == h->n - 1) {
-            ws->id_next = *to;
-            *to = ws;
-
-        } else {
-            ws->id_next = *from;
-            *from = ws;
-        }
-    }
-}
-
-
 static ngx_http_push_user_t *
-ngx_http_push_table_find(const u_char *uid, size_t len, uint32_t hash)
+ngx_http_push_table_find(const u_char *uid, size_t len)
 {
-    ngx_http_push_hash_t  *h;
     ngx_http_push_user_t  *user;
 
-    h = &ngx_http_push_worker->table->users;
+    user = *ngx_http_push_table_bucket(ngx_http_push_worker->table,
+                                       ngx_http_push_table_hash(uid, len));
 
-    for (user = h->buckets[ngx_http_push_hash_bucket(h, hash)];
-         user;
-         user = user->next)
+    while (user
+           && (user->len != len || ngx_memcmp(user->name, uid, len) != 0))
     {
-        if (user->hash == hash && user->len == len
-            && ngx_memcmp(user->name, uid, len) == 0)
-        {
-            return user;
-        }
+        user = user->next;
     }
 
-    return NULL;
+    return user;
 }
 
 
 /* Users choose their names: a seed, so that they cannot choose their bucket. */
 
 static uint32_t
-ngx_http_push_table_uid_hash(const u_char *p, size_t len)
+ngx_http_push_table_hash(const u_char *p, size_t len)
 {
     uint64_t  h, word;
 

@@ -1,8 +1,8 @@
 /*
  * ngx_http_push_table: uid -> connections, id -> connection, of this worker
  *
- * owns: users and both hash tables; they grow by one bucket at a time (no
- * pause at a million) and never shrink
+ * owns: users and their hash table; it grows by one bucket at a time (no pause
+ * at a million) and never shrinks
  */
 
 #ifndef NGX_HTTP_PUSH_TABLE_H
@@ -20,11 +20,11 @@ ngx_int_t ngx_http_push_table_prepare(ngx_http_push_conn_t *ws,
 /* Frees what prepare made, if it was never added. */
 void ngx_http_push_table_discard(ngx_http_push_conn_t *ws);
 
-/* Puts ws into both tables under its id and its user's name. */
+/* ws is found by its id and its user's name from here on. */
 void ngx_http_push_table_add(ngx_http_push_conn_t *ws);
 /*
  * Takes it out; a user without connections is freed.  Only conn.c does it, at
- * the end of a turn: a walk through user->conns may close any of them.
+ * the end of a turn: a walk through a user's connections may close any of them.
  */
 void ngx_http_push_table_remove(ngx_http_push_conn_t *ws);
 
@@ -32,10 +32,16 @@ ngx_http_push_user_t *ngx_http_push_table_user(const char *uid, size_t len);
 ngx_http_push_conn_t *ngx_http_push_table_conn(uint64_t id);
 
 /*
- * A walk over all connections in slices: *cursor starts as 0, the call gives
- * at least one bucket and stops after about max connections; calls fn for
- * each.  fn may close any.  Who is there all the time is seen, perhaps twice
- * if the table grew; who comes or goes meanwhile may be missed.
+ * A user's connections, oldest first: ws NULL: the first one; NULL: that was
+ * the last one.
+ */
+ngx_http_push_conn_t *ngx_http_push_table_next(ngx_http_push_user_t *user,
+    ngx_http_push_conn_t *ws);
+
+/*
+ * A walk over all connections in slices: *cursor starts as 0, the call stops
+ * after about max connections; calls fn for each.  fn may close any.  Who is
+ * there all the time is seen once; who comes or goes meanwhile may be missed.
  * NGX_OK: at the end; NGX_AGAIN: call again.
  */
 typedef void (*ngx_http_push_table_pt)(ngx_http_push_conn_t *ws, void *data);

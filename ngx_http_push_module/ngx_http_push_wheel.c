@@ -1,9 +1,9 @@
 /*
  * ngx_http_push_wheel: one timer for all connections of a worker
  *
- *     at_ms --> slot (at_ms / tick) mod slots --tick--> look, or put again
+ *     at_ms --> slot (at_ms / tick) mod slots --tick--> look
  *
- * A time beyond the wheel's turn waits in its last slot and is put again.
+ * A time beyond the wheel's turn waits in its last slot: a look more.
  *
  * in:   connections and times; out: calls of look, of the ring's tick
  * owns: the slots, one nginx timer
@@ -11,12 +11,13 @@
 
 #include "ngx_http_push_wheel.h"
 #include "ngx_http_push_binding.h"
+#include "ngx_http_push_cell.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_ring.h"
 
 
 struct ngx_http_push_wheel_s {
-    ngx_queue_t             slots[NGX_HTTP_PUSH_WHEEL_SLOTS];
+    uint32_t                slots[NGX_HTTP_PUSH_WHEEL_SLOTS];   /* cells */
     uint32_t                tick;           /* the next one to be looked at */
     ngx_event_t             event;
     ngx_http_push_wheel_pt  look;
@@ -28,22 +29,21 @@ static void ngx_http_push_wheel_tick(ngx_http_push_wheel_t *wheel,
     uint32_t now);
 
 #define ngx_http_push_wheel_ticks(ms)  ((ms) / NGX_HTTP_PUSH_WHEEL_TICK_MS)
+#define ngx_http_push_wheel_slot(wheel, tick)                                 \
+    (&(wheel)->slots[(tick) % NGX_HTTP_PUSH_WHEEL_SLOTS])
+
+#define NGX_HTTP_PUSH_WHEEL_LINK  offsetof(ngx_http_push_conn_t, wheel_link)
 
 
 ngx_int_t
 ngx_http_push_wheel_init(ngx_http_push_worker_t *w,
     ngx_http_push_wheel_pt look)
 {
-    ngx_uint_t              i;
     ngx_http_push_wheel_t  *wheel;
 
     wheel = ngx_calloc(sizeof(ngx_http_push_wheel_t), ngx_cycle->log);
     if (wheel == NULL) {
         return NGX_ERROR;
-    }
-
-    for (i = 0; i < NGX_HTTP_PUSH_WHEEL_SLOTS; i++) {
-        ngx_queue_init(&wheel->slots[i]);
     }
 
     wheel->look = look;
@@ -76,21 +76,10 @@ ngx_http_push_wheel_destroy(ngx_http_push_worker_t *w)
 void
 ngx_http_push_wheel_at(ngx_http_push_conn_t *ws, uint32_t at_ms)
 {
-    uint32_t                ticks;
+    uint32_t                tick, ticks;
     ngx_http_push_wheel_t  *wheel;
 
-    if (ws->on_wheel) {
-        if (!ngx_http_push_before(at_ms, ws->at_ms)) {
-            return;
-        }
-
-        ngx_queue_remove(&ws->wheel_link);
-    }
-
     wheel = ngx_http_push_worker->wheel;
-
-    ws->at_ms = at_ms;
-    ws->on_wheel = 1;
 
     /* rounded up: a look is not early */
 
@@ -106,9 +95,19 @@ ngx_http_push_wheel_at(ngx_http_push_conn_t *ws, uint32_t at_ms)
         ticks = ngx_min(ticks, NGX_HTTP_PUSH_WHEEL_SLOTS - 1);
     }
 
-    ngx_queue_insert_tail(&wheel->slots[(wheel->tick + ticks)
-                                        % NGX_HTTP_PUSH_WHEEL_SLOTS],
-                          &ws->wheel_link);
+    tick = wheel->tick + ticks;
+
+    if (ws->on_wheel && !ngx_http_push_before(tick, ws->wheel_tick)) {
+        return;
+    }
+
+    ngx_http_push_wheel_remove(ws);
+
+    ws->wheel_tick = tick;
+    ws->on_wheel = 1;
+
+    ngx_http_push_cell_append(ngx_http_push_wheel_slot(wheel, tick), ws,
+                              NGX_HTTP_PUSH_WHEEL_LINK);
 }
 
 
@@ -116,7 +115,11 @@ void
 ngx_http_push_wheel_remove(ngx_http_push_conn_t *ws)
 {
     if (ws->on_wheel) {
-        ngx_queue_remove(&ws->wheel_link);
+        ngx_http_push_cell_remove(
+            ngx_http_push_wheel_slot(ngx_http_push_worker->wheel,
+                                     ws->wheel_tick),
+            ws, NGX_HTTP_PUSH_WHEEL_LINK);
+
         ws->on_wheel = 0;
     }
 }
@@ -162,37 +165,26 @@ ngx_http_push_wheel_handler(ngx_event_t *ev)
 static void
 ngx_http_push_wheel_tick(ngx_http_push_wheel_t *wheel, uint32_t now)
 {
-    ngx_queue_t            due, *q, *slot;
+    uint32_t               tick, *slot;
     ngx_http_push_conn_t  *ws;
 
     while (!ngx_http_push_before(now,
                                  wheel->tick * NGX_HTTP_PUSH_WHEEL_TICK_MS))
     {
-        slot = &wheel->slots[wheel->tick % NGX_HTTP_PUSH_WHEEL_SLOTS];
-        wheel->tick++;
+        tick = wheel->tick++;
+        slot = ngx_http_push_wheel_slot(wheel, tick);
 
-        if (ngx_queue_empty(slot)) {
-            continue;
-        }
+        /* a look may put itself behind them, for the wheel's next turn */
 
-        /* a look may take others off the wheel, or put itself on again */
+        while (*slot) {
+            ws = ngx_http_push_cell(*slot);
 
-        ngx_queue_init(&due);
-        ngx_queue_add(&due, slot);
-        ngx_queue_init(slot);
-
-        while (!ngx_queue_empty(&due)) {
-            q = ngx_queue_head(&due);
-            ws = ngx_queue_data(q, ngx_http_push_conn_t, wheel_link);
+            if (ws->wheel_tick != tick) {
+                break;
+            }
 
             ngx_http_push_wheel_remove(ws);
-
-            if (ngx_http_push_before(now, ws->at_ms)) {
-                ngx_http_push_wheel_at(ws, ws->at_ms);
-
-            } else {
-                wheel->look(ws, now);
-            }
+            wheel->look(ws, now);
         }
     }
 }

@@ -3,8 +3,8 @@
  *
  *     conn --at--> | 100 ms | 100 ms | ... --tick--> conn's look
  *
- * in:   a connection and when it wants to be looked at; out: calls, not early,
- *       at most two ticks late
+ * in:   a connection and when it wants to be looked at; out: calls, at most two
+ *       ticks late, and early only if the time is beyond the wheel's turn
  * owns: the slots and one nginx timer that runs while connections exist, not
  *       cancelable: it keeps a leaving worker alive until the last has gone
  */

@@ -11,6 +11,7 @@
  */
 
 #include "ngx_http_push_worker.h"
+#include "ngx_http_push_cell.h"
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_drain.h"
@@ -85,7 +86,6 @@ ngx_http_push_worker_start(ngx_cycle_t *cycle, ngx_http_push_main_conf_t *pmcf)
     }
 
     w->conf = pmcf;
-    w->next_index = 1;
 
     ngx_http_push_worker = w;
 
@@ -103,6 +103,7 @@ ngx_http_push_worker_start(ngx_cycle_t *cycle, ngx_http_push_main_conf_t *pmcf)
     }
 
     if (rc != NGX_OK
+        || ngx_http_push_cell_init(w) != NGX_OK
         || ngx_http_push_table_init(w) != NGX_OK
         || ngx_http_push_conn_init(w) != NGX_OK
         || ngx_http_push_ring_init(w) != NGX_OK
@@ -165,6 +166,7 @@ ngx_http_push_worker_deinit(void)
     ngx_http_push_fan_out_destroy(w);
     ngx_http_push_ring_destroy(w);
     ngx_http_push_table_destroy(w);
+    ngx_http_push_cell_destroy(w);
     ngx_http_push_inbox_destroy(w);
     ngx_http_push_slab_destroy(w);
 
