@@ -27,17 +27,18 @@ VERSION  := $(shell sed -n 's/^\#\# *\([0-9][0-9.]*\).*/\1/p' CHANGES.md \
             2>/dev/null | head -n 1)
 ALLFLAGS += -DPUSH_VERSION='"$(or $(VERSION),0.1.0)"'
 
+# The driver of MongoDB: 1.21 and newer, or 2.x under its new name.
+MONGOC   := $(shell pkg-config --exists mongoc2 2>/dev/null && echo mongoc2 \
+            || echo libmongoc-1.0)
+MONGOC_LIBS := $(shell pkg-config --libs $(MONGOC) 2>/dev/null)
+
 PKGS     := libevent_core libmicrohttpd libcurl hiredis jansson cjose \
             libcrypto libconfuse sqlite3
 PKG_CFLAGS := $(shell pkg-config --cflags libevent libmicrohttpd libcurl \
-            hiredis jansson cjose libcrypto libconfuse sqlite3 2>/dev/null)
-PKG_LIBS := -levent_core -lmicrohttpd -lcurl -lhiredis -ljansson -lcjose \
-            -lcrypto -lconfuse -lsqlite3
-
-MONGOC   := $(shell pkg-config --exists mongoc2 2>/dev/null && echo mongoc2 \
-            || echo libmongoc-1.0)
-MONGO_CFLAGS := $(shell pkg-config --cflags $(MONGOC) 2>/dev/null)
-MONGO_LIBS   := $(shell pkg-config --libs $(MONGOC) 2>/dev/null)
+            hiredis jansson cjose libcrypto libconfuse sqlite3 $(MONGOC) \
+            2>/dev/null)
+PKG_LIBS := -Wl,--as-needed -levent_core -lmicrohttpd -lcurl -lhiredis -ljansson -lcjose \
+            -lcrypto -lconfuse -lsqlite3 $(MONGOC_LIBS)
 
 DAEMONS  := auth collector dispatcher
 
@@ -83,11 +84,10 @@ $(BUILD)/bin/store_bench: $(BUILD)/bench/store_bench.o \
 	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
 
 # One command to a mongod, for scripts.
-$(BUILD)/run.d/mongo_command.o: ALLFLAGS += $(MONGO_CFLAGS)
 $(BUILD)/bin/mongo_command: $(BUILD)/run.d/mongo_command.o
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
-	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(MONGO_LIBS)
+	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(MONGOC_LIBS)
 
 # A unit test sees all headers and links what it needs out of all archives.
 $(BUILD)/t/unit/%.o: ALLFLAGS += $(DAEMONS:%=-I%)

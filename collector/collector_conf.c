@@ -140,8 +140,12 @@ conf_check_node(const char *value, char *error, size_t size)
 static int
 conf_check_store(const char *value, char *error, size_t size)
 {
-    if (strncmp(value, "sqlite:", 7) != 0 || value[7] == '\0') {
-        snprintf(error, size, "must be sqlite:/path");
+    if ((strncmp(value, "sqlite:", 7) != 0 || value[7] == '\0')
+        && strncmp(value, "mongodb://", 10) != 0
+        && strncmp(value, "mongodb+srv://", 14) != 0)
+    {
+        snprintf(error, size, "must be sqlite:/path, or "
+                 "mongodb://host,host/database?replicaSet=name");
         return PUSH_ERROR;
     }
 

@@ -12,6 +12,7 @@
 
 static const struct store_backend *const store_backends[] = {
     &store_sqlite,
+    &store_mongo,
     NULL
 };
 
@@ -33,8 +34,10 @@ store_open(struct store **store, const struct store_conf *conf, char *error,
         }
     }
 
-    snprintf(error, size, "store \"%s\": unknown kind, known: sqlite:/path",
-             conf->url);
+    len = strcspn(conf->url, ":");          /* no password gets any further */
+    snprintf(error, size, "store \"%.*s:...\": unknown kind, known: "
+             "sqlite:/path, mongodb://host/database?replicaSet=name",
+             (int) len, conf->url);
 
     return PUSH_ERROR;
 }
@@ -73,6 +76,24 @@ store_health(struct store *store, struct store_health *health)
 {
     memset(health, 0, sizeof(*health));
     store->backend->health(store, health);
+}
+
+
+size_t
+store_append_bytes(const struct store_append *a)
+{
+    size_t  i, bytes;
+
+    bytes = 0;
+
+    for (i = 0; i < a->count; i++) {
+        if (i == 0 || a->messages[i].data.data != a->messages[i - 1].data.data)
+        {
+            bytes += a->messages[i].data.len;
+        }
+    }
+
+    return bytes;
 }
 
 

@@ -374,5 +374,9 @@ struct store {
 };
 
 extern const struct store_backend store_sqlite;
+extern const struct store_backend store_mongo;
+
+/* Of data, neighbours that share it once: what counts in queue_bytes. */
+size_t store_append_bytes(const struct store_append *a);
 
 #endif

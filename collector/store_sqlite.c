@@ -78,7 +78,6 @@ static void sqlite_run(struct store *store);
 static int sqlite_submit(struct store *store, struct store_request *r);
 static bool sqlite_admit_locked(struct store_sqlite *s,
     struct store_request *r);
-static size_t sqlite_append_bytes(const struct store_append *a);
 static void sqlite_health(struct store *store, struct store_health *health);
 static void *sqlite_writer(void *data);
 static void sqlite_writer_tick(struct store_sqlite *s);
@@ -345,7 +344,7 @@ sqlite_submit(struct store *store, struct store_request *r)
 
     if (r->call == STORE_APPEND) {
         ((struct store_append *) r)->bytes =
-            sqlite_append_bytes((struct store_append *) r);
+            store_append_bytes((struct store_append *) r);
     }
 
     pthread_mutex_lock(&s->lock);
@@ -406,24 +405,6 @@ sqlite_admit_locked(struct store_sqlite *s, struct store_request *r)
     s->bytes += a->bytes;
 
     return true;
-}
-
-
-static size_t
-sqlite_append_bytes(const struct store_append *a)
-{
-    size_t  i, bytes;
-
-    bytes = 0;
-
-    for (i = 0; i < a->count; i++) {
-        if (i == 0 || a->messages[i].data.data != a->messages[i - 1].data.data)
-        {
-            bytes += a->messages[i].data.len;
-        }
-    }
-
-    return bytes;
 }
 
 

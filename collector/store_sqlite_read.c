@@ -9,28 +9,18 @@
 
 #include "store_sqlite.h"
 
+#include "store_page.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_STEPS_MAX  20000       /* rows that a page may skip as expired */
-
-/*
- * A block that grows: items first, then their bytes.  While it grows strings
- * are offsets; read_block_fix() makes them pointers.
- */
-struct read_block {
-    char   *start;
-    size_t  len;
-    size_t  size;
-};
+#define READ_STEPS_MAX  20000       /* rows that a tail may skip as expired */
 
 static int read_page(struct store_sqlite_db *db, struct store_read *r,
     int64_t now_s);
-static int read_page_rows(struct store_sqlite_db *db, struct store_read *r,
-    int64_t id, int64_t now_s, struct read_block *b);
-static int read_page_gone(struct store_read *r, struct read_block *b,
-    int64_t from, int64_t to);
+static int read_page_rows(struct store_sqlite_db *db, struct store_page *page,
+    int64_t id);
 static int read_tail(struct store_sqlite_db *db, struct store_tail *t,
     int64_t now_s);
 static int read_get(struct store_sqlite_db *db, struct store_get *g,
@@ -42,10 +32,6 @@ static int read_cursors(struct store_sqlite_db *db,
 static int read_number(struct store_sqlite_db *db,
     enum store_sqlite_statement which, int64_t log,
     const struct store_place *p, int64_t *value);
-static bool read_block_grow(struct read_block *b, size_t need);
-static bool read_block_add(struct read_block *b, struct push_str *to,
-    const void *data, size_t len);
-static void read_block_fix(const struct read_block *b, struct push_str *s);
 
 
 void
@@ -95,9 +81,8 @@ static int
 read_page(struct store_sqlite_db *db, struct store_read *r, int64_t now_s)
 {
     int                rc;
-    size_t             i;
     int64_t            id;
-    struct read_block  b;
+    struct store_page  page;
 
     if (store_sqlite_log_get(db, r->log, &id, &r->floor, &r->tip) != PUSH_OK) {
         return PUSH_ERROR;
@@ -116,43 +101,29 @@ read_page(struct store_sqlite_db *db, struct store_read *r, int64_t now_s)
         return PUSH_OK;
     }
 
-    memset(&b, 0, sizeof(b));
-    b.len = (r->max + 1) * sizeof(struct store_item);
-
-    if (!read_block_grow(&b, 4096)) {
+    if (store_page_begin(&page, r, now_s) != PUSH_OK) {
         return PUSH_DECLINED;
     }
 
-    rc = read_page_rows(db, r, id, now_s, &b);
+    rc = read_page_rows(db, &page, id);
 
-    if (rc != PUSH_OK) {
-        free(b.start);
-        r->count = 0;
-        return rc;
+    if (rc == PUSH_OK) {
+        store_page_end(&page);
+
+    } else {
+        store_page_drop(&page);
     }
 
-    r->r.memory = b.start;
-    r->items = (struct store_item *) b.start;
-
-    for (i = 0; i < r->count; i++) {
-        read_block_fix(&b, &r->items[i].data);
-    }
-
-    return PUSH_OK;
+    return rc;
 }
 
 
 static int
-read_page_rows(struct store_sqlite_db *db, struct store_read *r, int64_t id,
-    int64_t now_s, struct read_block *b)
+read_page_rows(struct store_sqlite_db *db, struct store_page *page, int64_t id)
 {
-    int                 rc;
-    bool                gone;
-    size_t              len, bytes, steps;
-    int64_t             seq, expires;
-    sqlite3_stmt       *st;
-    struct push_str     data;
-    struct store_item  *item;
+    int            rc, added;
+    const void    *data;
+    sqlite3_stmt  *st;
 
     st = store_sqlite_db_get(db, STORE_SQLITE_PAGE);
 
@@ -161,101 +132,34 @@ read_page_rows(struct store_sqlite_db *db, struct store_read *r, int64_t id,
     }
 
     sqlite3_bind_int64(st, 1, id);
-    sqlite3_bind_int64(st, 2, r->after);
+    sqlite3_bind_int64(st, 2, page->r->after);
 
-    bytes = 0;
-    steps = 0;
+    added = PUSH_OK;
 
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+    while (added == PUSH_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        data = sqlite3_column_blob(st, 3);
 
-        seq = sqlite3_column_int64(st, 0);
-        expires = sqlite3_column_int64(st, 2);
-        gone = (expires && now_s >= expires)
-               || sqlite3_column_type(st, 3) == SQLITE_NULL;
-
-        if (seq > r->last + 1 || gone) {
-            if (read_page_gone(r, b, r->last + 1, gone ? seq : seq - 1)
-                != PUSH_OK)
-            {
-                break;
-            }
+        if (data == NULL && sqlite3_column_type(st, 3) != SQLITE_NULL) {
+            data = "";                      /* no bytes, and no stub */
         }
 
-        if (++steps == READ_STEPS_MAX) {
-            break;
-        }
-
-        if (gone) {
-            continue;
-        }
-
-        len = (size_t) sqlite3_column_bytes(st, 3);
-
-        if (r->count == r->max
-            || (r->count && (bytes >= r->max_bytes
-                             || len > r->max_bytes - bytes)))
-        {
-            break;
-        }
-
-        if (!read_block_add(b, &data, sqlite3_column_blob(st, 3), len)) {
-            sqlite3_reset(st);
-            return PUSH_DECLINED;
-        }
-
-        item = (struct store_item *) b->start + r->count++;
-        memset(item, 0, sizeof(*item));
-        item->seq = seq;
-        item->to = seq;
-        item->ts_ms = sqlite3_column_int64(st, 1);
-        item->expires = expires;
-        item->data = data;
-
-        r->last = seq;
-        bytes += len;
+        added = store_page_add(page, sqlite3_column_int64(st, 0),
+                               sqlite3_column_int64(st, 1),
+                               sqlite3_column_int64(st, 2), data,
+                               (size_t) sqlite3_column_bytes(st, 3));
     }
 
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+    if (added == PUSH_OK && rc != SQLITE_DONE) {
         return PUSH_ERROR;
     }
 
     sqlite3_reset(st);
 
-    if (rc == SQLITE_DONE && r->last < r->tip) {
-        (void) read_page_gone(r, b, r->last + 1, r->tip);
+    if (added == PUSH_OK && page->r->last < page->r->tip) {
+        added = store_page_gone(page, page->r->tip);
     }
 
-    return PUSH_OK;
-}
-
-
-/* A range that is gone, joined to one just before it. */
-static int
-read_page_gone(struct store_read *r, struct read_block *b, int64_t from,
-    int64_t to)
-{
-    struct store_item  *item;
-
-    item = (struct store_item *) b->start + r->count;
-
-    if (r->count && item[-1].why && item[-1].to == from - 1) {
-        item[-1].to = to;
-        r->last = to;
-        return PUSH_OK;
-    }
-
-    if (r->count == r->max) {
-        return PUSH_DECLINED;
-    }
-
-    memset(item, 0, sizeof(*item));
-    item->seq = from;
-    item->to = to;
-    item->why = "expired";
-    r->count++;
-    r->last = to;
-
-    return PUSH_OK;
+    return added == PUSH_DECLINED ? PUSH_DECLINED : PUSH_OK;
 }
 
 
@@ -268,7 +172,7 @@ read_tail(struct store_sqlite_db *db, struct store_tail *t, int64_t now_s)
     int64_t             expires;
     sqlite3_stmt       *st;
     struct push_str     log, data;
-    struct read_block   b;
+    struct store_block   b;
     struct store_item  *item;
 
     t->last = t->after;
@@ -278,10 +182,7 @@ read_tail(struct store_sqlite_db *db, struct store_tail *t, int64_t now_s)
         return PUSH_ERROR;
     }
 
-    memset(&b, 0, sizeof(b));
-    b.len = t->max * sizeof(struct store_item);
-
-    if (!read_block_grow(&b, 4096)) {
+    if (!store_block_begin(&b, t->max * sizeof(struct store_item))) {
         return PUSH_DECLINED;
     }
 
@@ -310,8 +211,8 @@ read_tail(struct store_sqlite_db *db, struct store_tail *t, int64_t now_s)
             break;
         }
 
-        if (!read_block_add(&b, &data, sqlite3_column_blob(st, 5), len)
-            || !read_block_add(&b, &log, sqlite3_column_text(st, 4),
+        if (!store_block_add(&b, &data, sqlite3_column_blob(st, 5), len)
+            || !store_block_add(&b, &log, sqlite3_column_text(st, 4),
                                (size_t) sqlite3_column_bytes(st, 4)))
         {
             sqlite3_reset(st);
@@ -347,8 +248,8 @@ read_tail(struct store_sqlite_db *db, struct store_tail *t, int64_t now_s)
     t->items = (struct store_item *) b.start;
 
     for (i = 0; i < t->count; i++) {
-        read_block_fix(&b, &t->items[i].log);
-        read_block_fix(&b, &t->items[i].data);
+        store_block_fix(&b, &t->items[i].log);
+        store_block_fix(&b, &t->items[i].data);
     }
 
     return PUSH_OK;
@@ -411,10 +312,10 @@ static int
 read_acked(struct store_sqlite_db *db, struct store_get *g, int64_t id)
 {
     int                   rc;
-    size_t                i, size;
+    size_t                i;
     sqlite3_stmt         *st;
     struct push_str       uid, device;
-    struct read_block     b;
+    struct store_block     b;
     struct store_device  *list;
 
     st = store_sqlite_db_get(db, STORE_SQLITE_ACKED_LIST);
@@ -427,7 +328,6 @@ read_acked(struct store_sqlite_db *db, struct store_get *g, int64_t id)
     sqlite3_bind_int64(st, 2, g->seq);
 
     memset(&b, 0, sizeof(b));
-    size = 0;
 
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 
@@ -437,14 +337,17 @@ read_acked(struct store_sqlite_db *db, struct store_get *g, int64_t id)
             continue;
         }
 
-        if (size == 0) {
-            size = STORE_ACKED_MAX * sizeof(struct store_device);
-            b.len = size;
+        if (b.start == NULL
+            && !store_block_begin(&b, STORE_ACKED_MAX
+                                      * sizeof(struct store_device)))
+        {
+            sqlite3_reset(st);
+            return PUSH_DECLINED;
         }
 
-        if (!read_block_add(&b, &uid, sqlite3_column_text(st, 0),
+        if (!store_block_add(&b, &uid, sqlite3_column_text(st, 0),
                             (size_t) sqlite3_column_bytes(st, 0))
-            || !read_block_add(&b, &device, sqlite3_column_text(st, 1),
+            || !store_block_add(&b, &device, sqlite3_column_text(st, 1),
                                (size_t) sqlite3_column_bytes(st, 1)))
         {
             sqlite3_reset(st);
@@ -470,8 +373,8 @@ read_acked(struct store_sqlite_db *db, struct store_get *g, int64_t id)
     g->acked = (struct store_device *) b.start;
 
     for (i = 0; i < g->acked_listed; i++) {
-        read_block_fix(&b, &g->acked[i].uid);
-        read_block_fix(&b, &g->acked[i].device);
+        store_block_fix(&b, &g->acked[i].uid);
+        store_block_fix(&b, &g->acked[i].device);
     }
 
     return PUSH_OK;
@@ -539,55 +442,4 @@ read_number(struct store_sqlite_db *db, enum store_sqlite_statement which,
     sqlite3_reset(st);
 
     return PUSH_OK;
-}
-
-
-static bool
-read_block_grow(struct read_block *b, size_t need)
-{
-    char   *start;
-    size_t  size;
-
-    if (need <= b->size - b->len && b->start) {
-        return true;
-    }
-
-    size = b->len + need + b->size / 2;
-    start = realloc(b->start, size);
-
-    if (start == NULL) {
-        return false;
-    }
-
-    b->start = start;
-    b->size = size;
-
-    return true;
-}
-
-
-static bool
-read_block_add(struct read_block *b, struct push_str *to, const void *data,
-    size_t len)
-{
-    if (!read_block_grow(b, len)) {
-        return false;
-    }
-
-    if (len) {
-        memcpy(b->start + b->len, data, len);
-    }
-
-    to->data = (const char *) (uintptr_t) b->len;
-    to->len = len;
-    b->len += len;
-
-    return true;
-}
-
-
-static void
-read_block_fix(const struct read_block *b, struct push_str *s)
-{
-    s->data = b->start + (uintptr_t) s->data;
 }

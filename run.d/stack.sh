@@ -54,8 +54,7 @@ stack_settings() {
     number --workers "${settings[workers]}" 1 64
 
     case ${settings[store]} in
-    sqlite) ;;
-    mongo)  die "--store mongo is not available in this version: use sqlite" ;;
+    sqlite|mongo) ;;
     *)      die "--store is sqlite or mongo, not '${settings[store]}'" ;;
     esac
 }
@@ -214,6 +213,10 @@ stack_conf() {
         sed -i '/^load_module/d' "$to"      # it is linked in
     fi
 
+    if [ "${settings[store]}" = mongo ]; then
+        sed -i -E "s#^(store +=).*#\1 \"$(mongod_url "$(stack_port 20)" 1)\"#" "$to"
+    fi
+
     # A sample that names another path or address would be used as it is.
     if grep -nE '/(etc|var|run|usr/share)/push|127\.0\.0\.1:6379' "$to" \
        | grep -vF "$dir" | grep -v '^[0-9]*: *#' >&2
@@ -358,6 +361,11 @@ stack_up() {
     stack_start redis "$(stack_port 16)" \
         redis-server --bind 127.0.0.1 --port "$(stack_port 16)" \
         --dir "$dir/data" --save "" --appendonly no --daemonize no 7>&-
+
+    if [ "${settings[store]}" = mongo ]; then
+        mongod_set "$(stack_port 20)" 1 7>&-
+    fi
+
     stack_start auth "$(stack_port 17)" \
         "$bin/push-auth" -c "$dir/etc/auth.conf" 7>&-
     stack_start dispatcher "$(stack_port 19)" \

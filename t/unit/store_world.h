@@ -1,8 +1,12 @@
 /*
- * store_world: an open store in a directory of its own, for the store's tests
+ * store_world: an open store of its own, for the store's tests
  *
  * Calls that wait: each submits a request and runs the store until it is done.
  * Whoever includes this has included cmocka.h.
+ *
+ * SQLite's is in a directory of its own.  MongoDB's is a database of its own
+ * in the set that PUSH_TEST_MONGO names, "mongodb://127.0.0.1:1/?replicaSet=x"
+ * (t/230-store-mongo.t starts one); without it MongoDB's cases do not run.
  */
 
 #ifndef STORE_WORLD_H
@@ -11,6 +15,7 @@
 #include "store.h"
 
 #include <dirent.h>
+#include <mongoc/mongoc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +26,9 @@
 #define WORLD_NOW_MS  INT64_C(1700000000000)
 
 struct store_world {
-    char               dir[64];
-    char               url[128];
+    char               dir[64];     /* SQLite's; "": none */
+    char               database[64];        /* MongoDB's */
+    char               url[256];
     struct store_conf  conf;
     struct store      *store;
     int64_t            now_ms;      /* the store's clock */
@@ -66,14 +72,65 @@ world_close(struct store_world *w)
 }
 
 
-/* scheme: "sqlite:" */
+/* Before the path of PUSH_TEST_MONGO comes `name`; without one: NULL. */
+static inline const char *
+world_mongo_url(char *to, size_t size, const char *name)
+{
+    const char  *set, *path;
+
+    set = getenv("PUSH_TEST_MONGO");
+
+    if (set == NULL) {
+        return NULL;
+    }
+
+    path = strchr(set + strlen("mongodb://"), '/');
+    assert_non_null(path);
+    snprintf(to, size, "%.*s/%s%s", (int) (path - set), set, name, path + 1);
+
+    return to;
+}
+
+
+static inline void
+world_mongo_drop(struct store_world *w)
+{
+    bson_error_t        error;
+    mongoc_client_t    *client;
+    mongoc_database_t  *database;
+
+    client = mongoc_client_new(w->url);
+    assert_non_null(client);
+    database = mongoc_client_get_database(client, w->database);
+
+    if (!mongoc_database_drop(database, &error)) {
+        fail_msg("%s", error.message);
+    }
+
+    mongoc_database_destroy(database);
+    mongoc_client_destroy(client);
+}
+
+
+/* scheme: "sqlite:" or "mongodb:" */
 static inline void
 world_create(struct store_world *w, const char *scheme)
 {
+    static unsigned  number;
+
     memset(w, 0, sizeof(*w));
-    strcpy(w->dir, "/tmp/push-store-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
-    snprintf(w->url, sizeof(w->url), "%s%s/push.db", scheme, w->dir);
+
+    if (strcmp(scheme, "mongodb:") == 0) {
+        snprintf(w->database, sizeof(w->database), "push_test_%d_%u",
+                 (int) getpid(), ++number);
+        assert_non_null(world_mongo_url(w->url, sizeof(w->url), w->database));
+
+    } else {
+        strcpy(w->dir, "/tmp/push-store-XXXXXX");
+        assert_non_null(mkdtemp(w->dir));
+        snprintf(w->url, sizeof(w->url), "%s%s/push.db", scheme, w->dir);
+    }
+
     w->now_ms = WORLD_NOW_MS;
     w->conf.url = w->url;
     w->conf.node = "collector-1";
@@ -95,6 +152,11 @@ world_destroy(struct store_world *w)
 
     if (w->store) {
         world_close(w);
+    }
+
+    if (w->database[0]) {
+        world_mongo_drop(w);
+        return;
     }
 
     dir = opendir(w->dir);
@@ -361,9 +423,11 @@ struct world_backend {
 
 static const struct world_backend world_backends[] = {
     { "sqlite:", true },
+    { "mongodb:", false },
 };
 
-#define WORLD_BACKENDS  (sizeof(world_backends) / sizeof(world_backends[0]))
+/* All that can be had here. */
+#define WORLD_BACKENDS  (getenv("PUSH_TEST_MONGO") ? 2u : 1u)
 
 struct world {
     struct store_world           s;

@@ -210,7 +210,7 @@ test_the_gc_runs_by_itself(void **state)
     w->s.conf.gc_by_hand = false;
     world_open(&w->s);
 
-    store_ttl(w, "user:a", "", 1);
+    store_ttl(w, "user:a", "k", 1);
     __atomic_add_fetch(&w->s.now_ms, (STORE_YOUNG_S + 1) * 1000,
                        __ATOMIC_RELAXED);
     memset(&h, 0, sizeof(h));

@@ -194,7 +194,7 @@ test_a_newer_schema_is_refused(void **state)
 static void
 test_a_missing_directory_is_told(void **state)
 {
-    char                 url[256];
+    char                 url[300];
     struct store_world  *w;
 
     w = *state;
