@@ -15,7 +15,7 @@ use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
 use POSIX ();
-use Push::Logs qw(logs_ok);
+use Push::Logs qw(logs_ok_after);
 use Push::Stack;
 use Push::WebSocket;
 use Time::HiRes qw(sleep time);
@@ -276,10 +276,8 @@ sub status {
 sub logs_ok_now {
     my ($self, @allow) = @_;
 
-    $self->stop;
-
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    logs_ok("$self->{dir}/logs", @allow);
+    logs_ok_after("$self->{dir}/logs", sub { $self->stop }, @allow);
 }
 
 sub DESTROY {

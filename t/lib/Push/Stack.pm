@@ -15,7 +15,7 @@ use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
-use Push::Logs qw(logs_ok);
+use Push::Logs qw(logs_ok_after);
 use Push::Token qw(jwt hs256_key);
 use Push::WebSocket;
 use Time::HiRes qw(sleep time);
@@ -223,10 +223,8 @@ sub configure {
 sub logs_ok_now {
     my ($self, @allow) = @_;
 
-    $self->down;
-
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    logs_ok("$self->{dir}/logs", @allow);
+    logs_ok_after("$self->{dir}/logs", sub { $self->down }, @allow);
 }
 
 sub DESTROY {
