@@ -62,6 +62,8 @@ class Run:
     def __init__(self, name, seed, seconds, store, resync, directory,
                  overrides=None):
         self.what, self.rows, settings = scenarios.SCENARIOS[name]
+        self.rows = [scenarios.for_store(row, store.name)
+                     for row in self.rows]
         self.name = name
         self.seed = seed
         self.seconds = seconds

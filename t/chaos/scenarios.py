@@ -26,6 +26,7 @@ FLOWS = (('edge', 'redis'), ('redis', 'edge'), ('collector', 'redis'),
          ('collector', 'pub'))
 
 LEGS = ('redis', 'dispatch', 'deliver', 'auth', 'clients', 'publish')
+LEGS_MONGO = LEGS + ('mongo', 'mongo')
 
 # What S30 draws from; each is small enough to overlap with the others.
 MIX = (
@@ -157,7 +158,7 @@ SCENARIOS = {
     ], {'short_tokens': 0.3}),
     'S25': ('the disk of the store is full', [
         ('disk_full', (2, 6), {}),
-    ], {'disk_mb': 400}),
+    ], {'disk_mb': 400, 'stores': ('sqlite',)}),
     'S26': ('each daemon stands still for up to 20 s', [
         ('stop', (1, 3), {'what': 'collector'}),
         ('stop', (1, 3), {'what': 'dispatcher'}),
@@ -189,3 +190,15 @@ SCENARIOS = {
     ], {'proxy': True}),
     'S0': ('nothing happens', [], {}),
 }
+
+
+def for_store(row, store):
+    """A row as it is with that store: more to choose from, more wires."""
+    name, every, options = row
+
+    if store == 'mongo':
+        more = {'choices': (MIX, MIX + MIX_MONGO), 'legs': (LEGS, LEGS_MONGO)}
+        options = {key: more[key][1] if key in more and value == more[key][0]
+                   else value for key, value in options.items()}
+
+    return name, every, options

@@ -19,6 +19,7 @@ import threading
 import urllib.error
 import urllib.request
 
+import mongo
 import net
 import proc
 import redis
@@ -77,6 +78,7 @@ http {{
             push_expires            $push_exp;
             push_heartbeat_timeout  {heartbeat}s;
             push_ack_interval       1s;
+            push_hello_timeout      15s;
             push_resync_interval    {resync};
             {more}
 
@@ -182,6 +184,7 @@ class Stack:
         return f'{self.net.address("px")}:{number}'
 
     def files(self):
+        self.store.attach(self)
         at, options = self.at, self.options
         broker = at('r', REDIS, 'redis')
         dispatchers = ', '.join(
@@ -415,6 +418,9 @@ class Sqlite:
     roles = {}
     collectors = 1
 
+    def attach(self, stack):
+        pass
+
     def url(self, directory):
         return f'sqlite:{directory}/push.db'
 
@@ -431,7 +437,7 @@ class Sqlite:
         pass
 
 
-STORES = {'sqlite': Sqlite}
+STORES = {'sqlite': Sqlite, 'mongo': mongo.Mongo}
 
 
 def libfaketime():
