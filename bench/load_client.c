@@ -96,9 +96,9 @@ back_in(struct load *l, struct client *c, uint32_t ms)
     c->due = load_now() + ms * MS;
 }
 
-/* It broke, or was never made: again later, or never. */
+/* It does not go on: again later, or never. */
 static void
-client_failed(struct load *l, struct client *c, const char *why)
+client_ended(struct load *l, struct client *c, const char *why)
 {
     uint32_t ms = BACK_OFF_MS << (c->failures < 7 ? c->failures : 7);
 
@@ -112,16 +112,30 @@ client_failed(struct load *l, struct client *c, const char *why)
         return;
     }
 
-    if (c->state == HANDSHAKE) {
-        l->refused++;
-
-    } else {
-        l->lost++;
-    }
-
     c->failures++;
     ms = ms < BACK_OFF_MAX ? ms : BACK_OFF_MAX;
     back_in(l, c, c->retry_ms ? c->retry_ms : ms / 2 + load_random(ms / 2));
+}
+
+/* It broke, or was never made. */
+static void
+client_failed(struct load *l, struct client *c, const char *why)
+{
+    l->lost++;
+    client_ended(l, c, why);
+}
+
+/* The handshake has another answer than 101. */
+static void
+client_refused(struct load *l, struct client *c)
+{
+    c->buffer[12] = '\0';                   /* HTTP/1.1 503 */
+
+    if (l->refused++ < 5 && l->returns) {
+        fprintf(stderr, "pushload: %s: %s\n", c->user, c->buffer);
+    }
+
+    client_ended(l, c, c->buffer);
 }
 
 /* The server's Close: it is echoed, and the server ends the socket. */
@@ -354,7 +368,9 @@ client_text(struct load *l, struct client *c, const char *text)
     } else if (is_type(text, "synced")) {
         client_synced(l, c, text);
 
-    } else if (is_type(text, "bye") && load_number(text, "\"retry_ms\":", &ms)) {
+    } else if (is_type(text, "bye")
+               && load_number(text, "\"retry_ms\":", &ms))
+    {
         c->retry_ms = ms < 600000 ? (uint32_t) ms : 600000;
 
     } else if (is_type(text, "void") || is_type(text, "reset")) {
@@ -443,8 +459,7 @@ client_handshake(struct load *l, struct client *c)
     }
 
     if (strncmp(c->buffer, "HTTP/1.1 101 ", 13) != 0) {
-        c->buffer[12] = '\0';
-        client_failed(l, c, c->buffer);
+        client_refused(l, c);
         return;
     }
 
