@@ -66,7 +66,7 @@ push_str_eq(struct push_str a, struct push_str b)
     X(EXPIRED,    4001, "token expired",              closed_expired)         \
     X(KICKED,     4002, "kicked",                     closed_kicked)          \
     X(REPLACED,   4003, "replaced by a newer connection", closed_replaced)    \
-    X(SLOW,       4008, "no ack progress",            closed_slow)            \
+    X(SLOW,       4008, "too slow",                   closed_slow)            \
     X(FLOOD,      4009, "too many messages",          closed_flood)           \
     X(BAD_FRAME,  4400, "bad frame",                  closed_bad_frame)
 

@@ -33,6 +33,10 @@
 #define NGX_HTTP_PUSH_CONN_GRACE       30       /* s after a token's end */
 #define NGX_HTTP_PUSH_CONN_FRAME       2048     /* bytes of a frame of ours */
 
+#define NGX_HTTP_PUSH_CONN_ROOM_MS     1000     /* to look for memory again */
+#define NGX_HTTP_PUSH_CONN_STUCK       "does not read"
+#define NGX_HTTP_PUSH_CONN_DRIBBLE     "a message takes longer than 10 s"
+
 #define NGX_HTTP_PUSH_CONN_STORM       1000     /* handshakes */
 #define NGX_HTTP_PUSH_CONN_TRIM_MS     10000
 
@@ -53,6 +57,8 @@ ngx_http_push_conn_init(ngx_http_push_worker_t *w)
     if (w->scratch == NULL) {
         return NGX_ERROR;
     }
+
+    ngx_queue_init(&w->waiting);
 
     w->flush.handler = ngx_http_push_conn_turn;
     w->flush.data = w;
@@ -356,6 +362,12 @@ ngx_http_push_conn_room(ngx_http_push_conn_t *ws, size_t len)
 
     ws->full = 1;
 
+    if (ws->queue == NULL) {
+        /* the worker's memory is used up: nothing will drain here */
+        ngx_http_push_conn_wake_at(ws, ngx_http_push_now()
+                                       + NGX_HTTP_PUSH_CONN_ROOM_MS);
+    }
+
     return 0;
 }
 
@@ -476,6 +488,11 @@ ngx_http_push_conn_flush(ngx_http_push_conn_t *ws)
         return;
     }
 
+    if (rc == NGX_AGAIN && ws->queue->outq == -1) {
+        ngx_http_push_conn_wake_at(ws, ws->queue->since_ms
+                                       + NGX_HTTP_PUSH_QUEUE_LOOK_MS);
+    }
+
     conf = ws->conf;
 
     if (ws->full
@@ -539,6 +556,32 @@ ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now)
 
         ngx_http_push_conn_wake_at(ws, now
                                        + 1000 * (uint32_t) ngx_min(left, 60));
+    }
+
+    if (ngx_http_push_input_look(ws, &at) == NGX_AGAIN) {
+        if (!ngx_http_push_before(now, at)) {
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_POLICY, 0,
+                                     NGX_HTTP_PUSH_CONN_DRIBBLE,
+                                     sizeof(NGX_HTTP_PUSH_CONN_DRIBBLE) - 1);
+            return;
+        }
+
+        ngx_http_push_conn_wake_at(ws, at);
+    }
+
+    if (ws->queue) {
+        if (ngx_http_push_queue_look(ws, now, &at) == NGX_DECLINED) {
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_SLOW, 0,
+                                     NGX_HTTP_PUSH_CONN_STUCK,
+                                     sizeof(NGX_HTTP_PUSH_CONN_STUCK) - 1);
+            return;
+        }
+
+        ngx_http_push_conn_wake_at(ws, at);
+
+    } else if (ws->full) {
+        ws->full = 0;
+        ngx_http_push_delivery_room(ws);
     }
 
     if (!ws->raw && !ws->ready) {

@@ -58,6 +58,7 @@ ngx_http_push_conn_close(ngx_http_push_conn_t *ws, enum push_close reason,
     }
 
     ngx_http_push_conn_leaving(ws, reason, code);
+    ngx_http_push_queue_leave(ws, reason == PUSH_CLOSE_SLOW);
 
     n = 2;      /* 1005 is never on the wire: an empty Close is echoed empty */
 
@@ -97,6 +98,8 @@ ngx_http_push_conn_abort(ngx_http_push_conn_t *ws, enum push_close reason)
     if (!ws->closing) {
         ngx_http_push_conn_leaving(ws, reason, push_close_code(reason));
     }
+
+    ngx_http_push_queue_leave(ws, 0);
 
     ws->dead = 1;
 
@@ -196,6 +199,7 @@ ngx_http_push_conn_turn(ngx_event_t *ev)
 static void
 ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
 {
+    struct linger            linger;
     ngx_connection_t        *c;
     ngx_http_push_worker_t  *w;
 
@@ -206,6 +210,15 @@ ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
 
     if (ws->queue) {
         c->error = 1;           /* no TLS alert into a record half written */
+
+        if (ws->close_reason == PUSH_CLOSE_SLOW) {
+            /* or the kernel would keep for minutes what it does not read */
+            ngx_memzero(&linger, sizeof(struct linger));
+            linger.l_onoff = 1;
+
+            (void) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger,
+                              sizeof(struct linger));
+        }
     }
 
     ngx_http_push_table_remove(ws);

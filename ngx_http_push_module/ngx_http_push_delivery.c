@@ -21,6 +21,8 @@
 #define NGX_HTTP_PUSH_RENEW_MS         27000
 #define NGX_HTTP_PUSH_RENEW_JITTER_MS  6000
 
+#define NGX_HTTP_PUSH_NO_ACK           "no ack progress"
+
 
 static void ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
     ngx_http_push_hello_t *hello);
@@ -178,7 +180,9 @@ ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
 
     for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
         if (!ws->raw && push_delivery_is_slow(&ws->logs[i], now)) {
-            ngx_http_push_conn_close(ws, PUSH_CLOSE_SLOW, 0, NULL, 0);
+            ngx_http_push_conn_close(ws, PUSH_CLOSE_SLOW, 0,
+                                     NGX_HTTP_PUSH_NO_ACK,
+                                     sizeof(NGX_HTTP_PUSH_NO_ACK) - 1);
             return;
         }
     }

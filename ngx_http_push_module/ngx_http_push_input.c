@@ -27,6 +27,8 @@
 #define NGX_HTTP_PUSH_INPUT_START      512      /* bytes of a cut message */
 #define NGX_HTTP_PUSH_INPUT_ANSWERS    64       /* frames: one writev */
 
+#define NGX_HTTP_PUSH_INPUT_CUT_MS     10000    /* a message in its pieces */
+
 #define NGX_HTTP_PUSH_INPUT_FLOOD      "too many pings and pongs"
 
 
@@ -44,6 +46,8 @@ struct ngx_http_push_input_s {
     uint32_t                  size;     /* memory behind message */
     ngx_http_push_control_t  *control;  /* NULL: no control frame is cut, no
                                            pong waits */
+    uint32_t                  cut_ms;   /* when what is cut began */
+    unsigned                  cut:1;
     unsigned                  early:1;  /* bytes behind the request */
 };
 
@@ -241,6 +245,10 @@ ngx_http_push_input_parse(ngx_http_push_conn_t *ws, u_char *pos, u_char *end)
             ngx_http_push_conn_close(ws, piece.reason, 0, NULL, 0);
             ngx_http_push_conn_finish(ws);
             break;
+        }
+
+        if (push_frame_idle(&input->frame)) {
+            input->cut = 0;
         }
 
         /* many small frames in one read: their answers need not wait */
@@ -465,6 +473,19 @@ ngx_http_push_input_close(ngx_http_push_conn_t *ws, const u_char *data,
 }
 
 
+ngx_int_t
+ngx_http_push_input_look(ngx_http_push_conn_t *ws, uint32_t *at_ms)
+{
+    if (ws->input == NULL || !ws->input->cut) {
+        return NGX_OK;
+    }
+
+    *at_ms = ws->input->cut_ms + NGX_HTTP_PUSH_INPUT_CUT_MS;
+
+    return NGX_AGAIN;
+}
+
+
 ngx_http_push_msg_t *
 ngx_http_push_input_pong(ngx_http_push_conn_t *ws)
 {
@@ -516,7 +537,19 @@ ngx_http_push_input_trim(ngx_http_push_conn_t *ws)
 
     input = ws->input;
 
-    if (!push_frame_idle(&input->frame) || input->message || ws->pong_wanted) {
+    if (!push_frame_idle(&input->frame)) {
+
+        if (!input->cut && !ngx_http_push_echoes(ws)) {
+            input->cut = 1;
+            input->cut_ms = ngx_http_push_now();
+            ngx_http_push_conn_wake_at(ws, input->cut_ms
+                                           + NGX_HTTP_PUSH_INPUT_CUT_MS);
+        }
+
+        return;
+    }
+
+    if (input->message || ws->pong_wanted) {
         return;
     }
 

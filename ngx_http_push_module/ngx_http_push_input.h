@@ -29,6 +29,12 @@ void ngx_http_push_input_handler(ngx_event_t *rev);
  */
 ngx_http_push_msg_t *ngx_http_push_input_pong(ngx_http_push_conn_t *ws);
 
+/*
+ * NGX_AGAIN: a message or frame is cut, and must be whole at *at_ms;
+ * NGX_OK: none is.
+ */
+ngx_int_t ngx_http_push_input_look(ngx_http_push_conn_t *ws, uint32_t *at_ms);
+
 /* Frees what it owns. */
 void ngx_http_push_input_free(ngx_http_push_conn_t *ws);
 

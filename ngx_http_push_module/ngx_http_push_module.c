@@ -50,8 +50,8 @@ static ngx_http_push_conf_bounds_t  ngx_http_push_ring_bounds = {
 };
 
 static ngx_http_push_conf_bounds_t  ngx_http_push_memory_bounds = {
-    { ngx_http_push_conf_size_bounds }, 1048576, 1099511627776,
-    "must be 1m to 1048576m"
+    { ngx_http_push_conf_size_bounds }, 2097152, 1099511627776,
+    "must be 2m to 1048576m"
 };
 
 static ngx_http_push_conf_bounds_t  ngx_http_push_heartbeat_bounds = {

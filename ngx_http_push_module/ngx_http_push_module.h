@@ -183,6 +183,13 @@ typedef struct {
     uint16_t                    head;
     uint16_t                    count;          /* at least 1 */
     uint16_t                    size;           /* entries of the ring */
+    uint32_t                    since_ms;       /* it has not been empty since */
+    uint32_t                    moved_ms;       /* the peer last took a byte */
+    int                         outq;           /* bytes in the socket, at the
+                                                   last look; -1: no look yet */
+    ngx_http_push_conn_t       *ws;
+    ngx_queue_t                 link;           /* worker->waiting; closing: by
+                                                   itself */
     ngx_http_push_msg_t        *ring[];
 } ngx_http_push_queue_t;
 
@@ -303,7 +310,9 @@ typedef struct {
     ngx_uint_t                  connections;
     ngx_uint_t                  handshakes;     /* connections whose 101 is
                                                    not out yet */
-    size_t                      queue_bytes;    /* of all queues */
+    size_t                      queue_bytes;    /* memory of all queues, each
+                                                   message once */
+    ngx_queue_t                 waiting;        /* queues, by since_ms */
 
     ngx_http_push_table_t      *table;
     ngx_http_push_wheel_t      *wheel;

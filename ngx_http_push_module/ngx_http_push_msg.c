@@ -65,14 +65,14 @@ ngx_http_push_msg_frame(enum push_frame_opcode opcode, const u_char *payload,
 
     n = push_frame_header(head, opcode, len);
 
-    m = ngx_alloc(offsetof(ngx_http_push_msg_t, frame) + n + len,
-                  ngx_cycle->log);
+    m = ngx_alloc(ngx_http_push_msg_size(n + len), ngx_cycle->log);
     if (m == NULL) {
         return NULL;
     }
 
     m->refs = 1;
     m->len = (uint32_t) (n + len);
+    m->queued = 0;
     m->seq = 0;
     m->expires = 0;
 

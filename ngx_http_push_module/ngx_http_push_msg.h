@@ -13,10 +13,15 @@
 struct ngx_http_push_msg_s {
     uint32_t  refs;
     uint32_t  len;              /* of the frame */
+    uint32_t  queued;           /* in so many queues */
     int64_t   seq;              /* 0: ephemeral, or a frame of our own */
     uint32_t  expires;          /* Unix s, 0: never */
     u_char    frame[1];
 };
+
+/* Its memory. */
+#define ngx_http_push_msg_size(len)                                           \
+    (offsetof(ngx_http_push_msg_t, frame) + (len))
 
 /* A text frame around payload, with one reference.  NULL: no memory. */
 ngx_http_push_msg_t *ngx_http_push_msg_text(const u_char *payload, size_t len);

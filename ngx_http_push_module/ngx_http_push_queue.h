@@ -17,11 +17,31 @@
 #define ngx_http_push_queue_count(ws)  ((ws)->queue ? (ws)->queue->count : 0)
 #define ngx_http_push_queue_bytes(ws)  ((ws)->queue ? (ws)->queue->bytes : 0)
 
-/* own: beyond the bounds, up to a hard cap (then NGX_DECLINED as well). */
+/*
+ * own: beyond the bounds, up to a hard cap (then NGX_DECLINED as well).  Where
+ * push_send_memory is used up, whoever has waited longest, and for a second at
+ * least, is closed to make room.
+ */
 ngx_int_t ngx_http_push_queue_add(ngx_http_push_conn_t *ws,
     ngx_http_push_msg_t *m, ngx_uint_t own);
 
+/* A frame of len bytes would be taken now. */
 ngx_uint_t ngx_http_push_queue_room(ngx_http_push_conn_t *ws, size_t len);
+
+#define NGX_HTTP_PUSH_QUEUE_LOOK_MS  1000   /* after since_ms: first look */
+
+/*
+ * For the wheel, while something waits: NGX_AGAIN: look again at *at_ms;
+ * NGX_DECLINED: the peer has taken nothing for 10 s.
+ */
+ngx_int_t ngx_http_push_queue_look(ngx_http_push_conn_t *ws, uint32_t now,
+    uint32_t *at_ms);
+
+/*
+ * It is closing: no more in the way of others.  drop: what has not begun to
+ * leave is forgotten.
+ */
+void ngx_http_push_queue_leave(ngx_http_push_conn_t *ws, ngx_uint_t drop);
 
 /*
  * Writes what the socket takes, at most 64 frames a call of writev.

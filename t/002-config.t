@@ -75,7 +75,7 @@ for my $case (
         . ' push_resync_interval 10s; push_max_message_size 1k;'
         . ' push_send_queue 1 1k; push_origins http://a;'
         . ' push_ring_size 64k; push_drain_time 1h; push_node edge-1;'
-        . ' push_limit_user 1; push_limit_addr 65535; push_send_memory 1m;'
+        . ' push_limit_user 1; push_limit_addr 65535; push_send_memory 2m;'
         . ' push_limit_connections 1; push_message_rate 1/s;',
         user => ''],
     ['limits that are off', http => 'push_limit_user 3; push_limit_addr 3;'
@@ -184,10 +184,10 @@ for my $case (
         location => 'push_message_rate 5/s nodelay;'],
     (map { [qr/"push_message_rate" directive needs a burst of 1 to/,
         location => "push_message_rate 5/s burst=$_;"] } qw(0 1000001 off)),
-    (map { [qr/"push_send_memory" directive must be 1m to 1048576m/,
-        http => "push_send_memory $_;"] } qw(1023k 1048577m)),
+    (map { [qr/"push_send_memory" directive must be 2m to 1048576m/,
+        http => "push_send_memory $_;"] } qw(2047k 1048577m)),
     [qr/"push_send_memory" directive is not allowed here/,
-        location => 'push_send_memory 1m;'],
+        location => 'push_send_memory 2m;'],
     [qr/"push_limit_connections" directive is not allowed here/,
         location => 'push_limit_connections 5;'],
     [qr/"push_websocket" directive is not allowed here/,

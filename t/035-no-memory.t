@@ -314,7 +314,9 @@ sub wrong {
         my $f;
         do { $f = $_->next_frame(2) } while $f && $f->{payload} ne $text;
         return 'the others got nothing' if !$f;
-        $_->send_frame(10, '');
+        $_->send_frame(9, 'alive');     # heard before the next fault
+        $f = $_->next_frame(2);
+        return 'the others are not heard' if !$f || $f->{opcode} != 10;
     }
 
     return;

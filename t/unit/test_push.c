@@ -222,7 +222,7 @@ test_each_close_reason_has_a_code_and_a_text(void **state)
     assert_int_equal(push_close_code(PUSH_CLOSE_NORMAL), 1000);
     assert_int_equal(push_close_code(PUSH_CLOSE_TOO_BIG), 1009);
     assert_int_equal(push_close_code(PUSH_CLOSE_BAD_FRAME), 4400);
-    assert_string_equal(push_close_text(PUSH_CLOSE_SLOW), "no ack progress");
+    assert_string_equal(push_close_text(PUSH_CLOSE_SLOW), "too slow");
 
     for (i = 0; i < PUSH_CLOSE_COUNT; i++) {
         assert_in_range(push_close_code((enum push_close) i), 1000, 4999);
