@@ -11,6 +11,7 @@ use Test::More;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Push::Edge;
+use Push::WebSocket;
 
 my $edge = Push::Edge->new(start => 0, redis => 0);
 my $dir = $edge->{dir};
@@ -199,7 +200,34 @@ for my $case (
     ($code, $out) = says(%o);
     isnt($code, 0, "refused: $pattern");
     like($out, $pattern, '... with its sentence');
+    like($out, qr/ in $file:\d+$/m, '... and its line');
     unlike($out, qr/0123456789|hidden/, '... and no secret');
+}
+
+# who reads a configuration needs neither root nor Redis
+
+SKIP: {
+    skip 'only root can become somebody else', 2
+        if $> || system('setpriv --version >/dev/null 2>&1') != 0;
+
+    my $own = "$dir/nobody";
+    mkdir($own);
+    $edge->write_file('nobody/secret', "0123456789abcdef\n", 0600);
+    says(http => 'push_node n deliver=http://127.0.0.1:1/d;'
+        . ' push_redis redis://127.0.0.1:1; push_secret_file secret;'
+        . ' client_body_temp_path b; proxy_temp_path p;'
+        . ' fastcgi_temp_path f; uwsgi_temp_path u;'
+        . ' scgi_temp_path s;', other => 'push_deliver;');
+    my $conf = do { local (@ARGV, $/) = "$dir/nginx.conf"; <> };
+    $conf =~ s{$dir/nginx\.pid}{$own/nginx.pid};
+    $conf =~ s{$dir/logs/error\.log}{$own/error.log};
+    $edge->write_file('nobody/nginx.conf', $conf);
+    chown(65534, 65534, $own, glob("$own/*"));
+
+    my $said = `ASAN_OPTIONS=detect_leaks=0 setpriv --reuid 65534 --regid 65534 --clear-groups ${\$edge->nginx} -t -p $own -e $own/error.log -c $own/nginx.conf 2>&1`;
+    is($?, 0, 'nobody may test a configuration, and Redis is not there')
+        or diag($said);
+    unlike($said, qr/\[(?:emerg|alert|crit)\]/, '... without a complaint');
 }
 
 # loaded but unused: no descriptors and no shared memory beyond nginx's own
@@ -223,12 +251,49 @@ my @sockets = grep { (readlink($_) // '') =~ /^socket/ }
 cmp_ok(scalar(@sockets), '<', 10, 'unused: no sockets of its own (each of at '
     . 'least 64 slots has two)');
 is(zone($worker), 0, 'unused: no zone');
+
+# A timer is the time for which a worker sleeps in epoll_wait, its fourth
+# argument; -1 is for ever.
+sub sleeps {
+    my ($pid) = @_;
+    my @call;
+    Push::Edge::wait_until(sub {
+        @call = split ' ', `cat /proc/$pid/syscall 2>/dev/null`;
+        return @call > 4 && $call[0] =~ /^(?:232|281|22)$/;
+    }, 5) or return 'nobody knows';
+    return hex($call[4]) == 0xffffffff ? 'for ever' : 'for a time';
+}
+
+my $fds = sub { my @all = glob("/proc/$_[0]/fd/*"); return scalar @all };
+my $unused = [ $fds->($worker), sleeps($worker) ];
 $edge->stop;
+
+SKIP: {
+    skip 'the kernel does not tell what a worker waits for', 1
+        if $unused->[1] eq 'nobody knows';
+    is($unused->[1], 'for ever', 'unused: no timer');
+}
+
+SKIP: {
+    skip 'this nginx has the module linked in', 1 if $ENV{PUSH_NGINX};
+    my $conf = do { local (@ARGV, $/) = "$dir/nginx.conf"; <> };
+    $conf =~ s/^load_module [^;]*;//;
+    $edge->write_file('nginx.conf', $conf);
+    $edge->start;
+    my ($without) = $edge->workers;
+    is($unused->[0], $fds->($without),
+        'unused: as many descriptors as without the module');
+    $edge->stop;
+}
 
 says();
 $edge->start;
 ($worker) = $edge->workers;
 is(zone($worker), 1, 'used: one zone');
+my $ws = Push::WebSocket->new(url =>
+    "ws://127.0.0.1:$edge->{port}/ws?user=u1");
+isnt(sleeps($worker), 'for ever', 'used: a timer, while it has a connection');
+$ws->drop;
 cmp_ok((zones($worker))[0], '<', 1048576, '... of less than 1 MB');
 $edge->stop;
 
