@@ -77,6 +77,7 @@ ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
     ngx_str_t   node;
     ngx_uint_t  i;
 
+    struct push_str      device;
     struct push_conn_id  id;
 
     if (ngx_http_push_device_set(ws, hello->device, hello->epoch) != NGX_OK) {
@@ -94,12 +95,15 @@ ngx_http_push_delivery_hello(ngx_http_push_conn_t *ws,
     push_conn_id_write((char *) conn, id);
 
     node = ngx_http_push_worker->conf->node;
+    device = ngx_http_push_device(ws);
 
     rc = ngx_http_push_conn_sendf(ws,
-            "{\"type\":\"welcome\",\"user\":\"%*s\",\"conn\":\"%*s\","
-            "\"node\":\"%V\",\"heartbeat\":%M,\"window\":%ui}",
-            (size_t) ws->user->len, ws->user->name, (size_t) sizeof(conn),
-            conn, &node, ws->conf->heartbeat_timeout / 2000, hello->window);
+            "{\"type\":\"welcome\",\"user\":\"%*s\",\"device\":\"%*s\","
+            "\"conn\":\"%*s\",\"node\":\"%V\",\"heartbeat\":%M,"
+            "\"window\":%ui}",
+            (size_t) ws->user->len, ws->user->name, device.len, device.data,
+            (size_t) sizeof(conn), conn, &node,
+            ws->conf->heartbeat_timeout / 2000, hello->window);
 
     if (rc != NGX_OK && rc != NGX_AGAIN) {
         ngx_http_push_conn_close(ws, PUSH_CLOSE_INTERNAL, 0, NULL, 0);

@@ -33,6 +33,7 @@ $half->send_frame(1, '{"type":"ping"', fin => 0);
 
 my $welcome = $late->wait_for('welcome', timeout => 2);
 is($welcome && $welcome->{user}, 'late', 'without a hello it begins');
+is($welcome && $welcome->{device}, '-', '... as no device');
 cmp_ok(time() - $begin, '>=', 0.3, '... not before push_hello_timeout');
 cmp_ok(time() - $begin, '<', 1.5, '... and soon after it');
 

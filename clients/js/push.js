@@ -23,6 +23,7 @@ const CLOSED = 'closed';            // events and states share some names
 const NEVER_AGAIN = new Set([4002, 4003]);      // kicked, replaced
 const GAP = 3001;                   // our own close codes, for the server's log
 const SILENT = 3002;
+const LATE = 3003;
 const STABLE_MS = 10000;            // open so long: the back-off begins anew
 const WELCOME_MS = 15000;           // no welcome for so long: try again
 
@@ -80,7 +81,8 @@ export class PushClient {
     /*
      * on(type, handler): returns a function that takes the handler away.
      *
-     *   open       the welcome           { user, conn, node, heartbeat, window }
+     *   open       the welcome           { user, device, conn, node,
+     *                                      heartbeat, window }
      *   message    a stored message      { log, seq, ts, id, data }
      *   ephemeral  one without seq       { log, ts, data }
      *   synced     all stored were given { log, seq, epoch }
@@ -299,6 +301,12 @@ export class PushClient {
     }
 
     _welcome(m) {
+        // Our hello came too late: what follows is not for this device.
+        if (m.device !== undefined && m.device !== (this._device ?? '-')) {
+            this._reconnect(LATE, 'the hello came too late');
+            return;
+        }
+
         this.user = m.user;
         this.node = m.node;
         this._window = m.window;

@@ -276,6 +276,23 @@ const tests = {
         client.close();
     },
 
+    async 'a welcome for no device: the hello was late, nothing is given'() {
+        const { client, peer, got } = await start({ device: 'd1' }, null);
+        const waiting = Peer.next();
+
+        peer.say({ ...welcome, device: '-' }, message(1));
+        same(client.state, 'waiting', 'state');
+        same(got.message, [], 'messages');
+        same(got.close.map((c) => c.code), [3003], 'codes');
+
+        const second = await waiting;
+
+        second.open();
+        second.say({ ...welcome, device: 'd1' }, message(1));
+        same(got.message.map((m) => m.seq), [1], 'messages');
+        client.close();
+    },
+
     async 'a heartbeat is sent when nothing else was'() {
         const { client, peer } = await start({}, { ...welcome, heartbeat: .01 });
 
