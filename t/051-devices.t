@@ -112,6 +112,31 @@ ok(wait_until(sub { 4 == members('u4') }), 'other devices, and none');
 $_->send_json({ type => 'ping' }) for @none, @devices;
 is(scalar(grep { $_->wait_for('pong') } @none, @devices), 4, 'all stay');
 
+# a UUID, which the edge keeps packed, and what only looks like one
+
+my $uuid = '0f8fad5b-d9cb-469f-a165-70867728950e';
+my %by_name = map { $_ => client('u5', $_) }
+    $uuid, uc $uuid, "${uuid}0", substr($uuid, 0, 35);
+ok(wait_until(sub { 4 == members('u5') }), 'four devices');
+is_deeply([ sort map { (split m{/})[3] } members('u5') ],
+    [ sort keys %by_name ], 'are bound by their own names');
+my $newer = client('u5', $uuid);
+is($by_name{$uuid}->wait_close, 4003, 'its next connection replaces it');
+$by_name{uc $uuid}->send_json({ type => 'ping' });
+ok($by_name{uc $uuid}->wait_for('pong'), 'and no other');
+
+# a number of a connection that went is used again, its id is not
+
+my %ids;
+for my $n (1 .. 40) {
+    my $ws = client('u6', "d$n");
+    $ids{$ws->{welcome}{conn}}++;
+    $ws->send_close(1000);
+    $ws->wait_close;
+    wait_until(sub { !members('u6') });
+}
+is(scalar(keys %ids), 40, 'forty connections, forty ids');
+
 # a renewal finds out
 
 my $after = closed_after($lost, 40);
