@@ -41,6 +41,7 @@ class Result:
     def __init__(self):
         self.violations = []        # (kind, text, {what it is about})
         self.counts = collections.Counter()
+        self.facts = {}             # of the store, for the line
         self.events = []
 
     def add(self, kind, text, **about):
@@ -55,6 +56,7 @@ class Result:
         counts = self.counts
         words = [f'{name}={counts[name]}' for name in (
             'invoked', 'acked', 'delivered', 'connections', 'faults')]
+        words += [f'{name}={value}' for name, value in self.facts.items()]
         return ' '.join(words + [f'{kind}={counts[kind]}' for kind in KINDS])
 
     def report(self):

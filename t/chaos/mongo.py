@@ -125,6 +125,20 @@ class Mongo:
         for member in self.members:
             stack.kill(member)
 
+    def facts(self, stack):
+        """What the members tell that they went through."""
+        said = {'rollbacks': '"id":21612,', 'elections': '"id":21450,'}
+        found = dict.fromkeys(said, 0)
+
+        for member in self.members:
+            with open(stack.path('logs', member + '.log'),
+                      encoding='utf-8', errors='replace') as file:
+                for line in file:
+                    for name, mark in said.items():
+                        found[name] += mark in line
+
+        return found
+
     # --- faults ---
 
     def some(self, x):

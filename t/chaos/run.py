@@ -155,7 +155,13 @@ class Run:
             self.sampling.set()
             self.end()
 
-        return check.check(history.read(os.path.join(self.dir, 'history')))
+        result = check.check(history.read(os.path.join(self.dir, 'history')))
+
+        for what in self.faults_found:
+            result.add('fault', what)
+
+        result.facts = self.store.facts(self.stack)
+        return result
 
     def path(self, name):
         return os.path.join(self.dir, 'history', name + '.jsonl')

@@ -433,6 +433,9 @@ class Sqlite:
     def heal(self, stack):
         pass
 
+    def facts(self, stack):
+        return {}
+
     def end(self, stack):
         pass
 
