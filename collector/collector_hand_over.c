@@ -111,7 +111,8 @@ collector_hand_over_create(struct collector *c, char *error, size_t size)
                         info->repair == STORE_REPAIR_ROWS);
 
     if (info->repair == STORE_REPAIR_ALL) {
-        collector_debts_add(h->debts, PUSH_STR("*"), 0);
+        collector_mark_seen(&h->mark, STORE_ROW_ALL);
+        collector_debts_add(h->debts, PUSH_STR("*"), STORE_ROW_ALL);
     }
 
     h->repair = collector_repair_create(c, &h->mark, h->debts);

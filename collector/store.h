@@ -15,10 +15,10 @@
  * PUSH_DECLINED: the queue is full, nothing was taken, `done` is not called.
  * In `done` the caller may submit again, the same request too.
  *
- * Writes (append, cursors_put, mark_put) are committed in the order in which
- * they were submitted, and durable when `done` says so.  A read sees every
- * write whose `done` was called before the read was submitted, and nothing
- * that may still be rolled back (R4).
+ * Messages of one log are committed in the order in which they were submitted;
+ * every write is durable when `done` says so.  A read sees every write whose
+ * `done` was called before the read was submitted, and nothing that may still
+ * be rolled back (R4).
  *
  * Times: ts is in Unix ms, expires in Unix s, 0: never.  A message is expired
  * when now >= expires, by the store's clock.
@@ -42,7 +42,8 @@ struct store;
 struct store_request;
 
 struct store_conf {
-    const char *url;            /* "sqlite:/path/push.db" */
+    const char *url;            /* "sqlite:/path/push.db", or
+                                   "mongodb://host,host/push?replicaSet=x" */
     const char *node;           /* this collector's name */
     size_t      queue_messages; /* waiting, beyond that: PUSH_DECLINED */
     size_t      queue_bytes;
@@ -57,8 +58,11 @@ struct store_conf {
 enum store_repair {
     STORE_REPAIR_NONE,          /* closed cleanly, or new */
     STORE_REPAIR_ROWS,          /* store_tail() from info.mark tells it */
-    STORE_REPAIR_ALL            /* not known: owe `resync *` */
+    STORE_REPAIR_ALL            /* not known: owe `resync *`, and mark the row
+                                   STORE_ROW_ALL when it is paid */
 };
+
+#define STORE_ROW_ALL  1
 
 /* Fixed from open to close. */
 struct store_info {
@@ -152,9 +156,8 @@ struct store_message {
     /* results */
     enum store_outcome outcome;
     int64_t            seq;
-    int64_t            row;     /* place in the order of commits of the whole
-                                   store, for mark_put; 0: the backend has no
-                                   such order */
+    int64_t            row;     /* for mark_put: grows in the order in which
+                                   appends are done */
     const char        *text;    /* static, or in the request's error */
 };
 
@@ -261,8 +264,8 @@ int store_read(struct store *store, struct store_read *r);
 /*
  * Committed messages of all logs above a row, in the order of commits: what
  * was perhaps not handed over.  Expired ones are left out.  No items and
- * last == after: the end.  A store that has no rows never has
- * STORE_REPAIR_ROWS and answers with no items.
+ * last == after: the end.  A store whose rows are this process's alone never
+ * has STORE_REPAIR_ROWS and answers with no items.
  */
 struct store_tail {
     struct store_request r;
@@ -312,7 +315,8 @@ int store_get(struct store *store, struct store_get *g);
 
 /*
  * All rows up to this one have been handed over.  A mark below the last one
- * changes nothing.  After an open it is info.mark.
+ * changes nothing.  After an open it is info.mark.  A store that is closed
+ * with its last row marked has nothing to repair at the next open.
  */
 struct store_mark_put {
     struct store_request r;

@@ -147,6 +147,7 @@ store_append_rule_create(uint64_t seed)
     }
 
     rule->seed = seed | 1;
+    rule->row = STORE_ROW_ALL;
     rule->done.last = &rule->done.first;
     rule_list_init(&rule->paused);
 

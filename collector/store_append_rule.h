@@ -152,7 +152,10 @@ struct store_request *store_append_rule_fail(struct store_append_rule *rule,
 int64_t store_append_rule_tip(const struct store_append_rule *rule,
     struct push_str log);
 
-/* Highest row given: rows count the messages stored by this process. */
+/*
+ * Highest row given: rows count the messages stored by this process, above
+ * STORE_ROW_ALL.
+ */
 int64_t store_append_rule_row(const struct store_append_rule *rule);
 
 #endif

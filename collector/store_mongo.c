@@ -207,6 +207,7 @@ mongo_start(struct store_mongo *s, const struct store_conf *conf, char *error,
     s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->rule = store_append_rule_create(seed);
     s->collect = store_mongo_collect_create();
+    s->mark = s->store.info.repair == STORE_REPAIR_ALL ? 0 : STORE_ROW_ALL;
     s->commit_ms = mongo_clock_ms();
     s->tick_ms = s->commit_ms + MONGO_TICK_MS;
 

@@ -231,8 +231,7 @@ db_uri(struct store_mongo_db *db, const char *url, char *error, size_t size)
 failed:
 
     mongoc_uri_destroy(uri);
-    free(db->name);
-    free(db->database);
+    store_mongo_db_close(db);
 
     return NULL;
 }
@@ -525,13 +524,14 @@ db_repair(struct store_mongo_conn *c, struct store_info *info)
                             &reply);
 
     info->repair = STORE_REPAIR_NONE;
-    info->mark = 0;
+    info->mark = STORE_ROW_ALL;
 
     if (rc == PUSH_OK && bson_iter_init(&iter, &reply)
         && bson_iter_find_descendant(&iter, "value.clean", &clean)
         && !bson_iter_as_bool(&clean))
     {
         info->repair = STORE_REPAIR_ALL;
+        info->mark = 0;
     }
 
     bson_destroy(&reply);

@@ -306,10 +306,10 @@ test_other_logs_go_in_the_same_step(void **state)
 
     for (i = 0; i < 4; i++) {
         assert_int_equal(m[i].outcome, STORE_STORED);
-        assert_int_equal(m[i].row, i + 1);
+        assert_int_equal(m[i].row, STORE_ROW_ALL + 1 + i);
     }
 
-    assert_int_equal(store_append_rule_row(w->rule), 4);
+    assert_int_equal(store_append_rule_row(w->rule), STORE_ROW_ALL + 4);
     assert_int_equal(store_append_rule_tip(w->rule, str("user:a")), 2);
     assert_int_equal(store_append_rule_tip(w->rule, str("user:c")), 0);
 }

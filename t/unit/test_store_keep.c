@@ -511,6 +511,48 @@ test_the_tail_is_what_was_not_marked(void **state)
 
 
 static void
+test_what_was_not_marked_is_to_be_repaired(void **state)
+{
+    struct world         *w;
+    struct store_message  m;
+
+    w = *state;
+    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
+
+    m = store_ttl(w, "user:a", "", 0);
+    m = store_ttl(w, "user:b", "", 0);
+    world_mark(&w->s, m.row - 1);
+    world_close(&w->s);
+    world_open(&w->s);
+    assert_int_equal(store_info(w->s.store)->repair,
+                     w->backend->rows ? STORE_REPAIR_ROWS : STORE_REPAIR_ALL);
+
+    /* and again, as long as it was not repaired */
+
+    world_close(&w->s);
+    world_open(&w->s);
+    assert_int_not_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
+
+    world_mark(&w->s, w->backend->rows ? m.row : STORE_ROW_ALL);
+    world_close(&w->s);
+    world_open(&w->s);
+    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
+
+    /* nothing was stored since */
+
+    world_close(&w->s);
+    world_open(&w->s);
+    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
+
+    m = store_ttl(w, "user:b", "", 0);
+    world_mark(&w->s, m.row);
+    world_close(&w->s);
+    world_open(&w->s);
+    assert_int_equal(store_info(w->s.store)->repair, STORE_REPAIR_NONE);
+}
+
+
+static void
 test_a_row_is_given_once_although_the_gc_took_the_last(void **state)
 {
     struct world         *w;
@@ -546,6 +588,7 @@ test_a_row_is_given_once_although_the_gc_took_the_last(void **state)
     X(test_many_cursors_go_in_one_commit)                                     \
     X(test_get_tells_the_state_of_a_message)                                  \
     X(test_the_tail_is_what_was_not_marked)                                   \
+    X(test_what_was_not_marked_is_to_be_repaired)                             \
     X(test_a_row_is_given_once_although_the_gc_took_the_last)
 
 
