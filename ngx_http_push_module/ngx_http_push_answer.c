@@ -155,7 +155,7 @@ ngx_http_push_answer_reset(ngx_http_push_conn_t *ws,
     ngx_uint_t            i;
     ngx_http_push_msg_t  *msg;
 
-    if (ws->raw) {
+    if (ws->raw || ws->past) {
         return ngx_http_push_answer_none;
     }
 
@@ -270,7 +270,7 @@ ngx_http_push_answer_log(ngx_http_push_conn_t *ws, struct push_str log)
     struct push_str     name;
     enum push_log_kind  kind;
 
-    if (ws->raw || push_log_parse(log, &kind, &name) != PUSH_OK) {
+    if (ws->raw || ws->past || push_log_parse(log, &kind, &name) != PUSH_OK) {
         return NGX_ERROR;
     }
 

@@ -15,6 +15,7 @@
 #include "ngx_http_push_device.h"
 #include "ngx_http_push_drain.h"
 #include "ngx_http_push_ring.h"
+#include "ngx_http_push_table.h"
 
 
 /* A binding lives 90 s and is renewed every 30 s +- 10 % (docs/rules.md 1). */
@@ -27,6 +28,7 @@
 static void ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
     ngx_http_push_hello_t *hello);
 static ngx_msec_t ngx_http_push_delivery_check_in(ngx_http_push_conn_t *ws);
+static void ngx_http_push_delivery_past(ngx_http_push_conn_t *ws, void *data);
 
 
 /* --- life ---------------------------------------------------------------- */
@@ -183,7 +185,9 @@ ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
     }
 
     for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
-        if (!ws->raw && push_delivery_is_slow(&ws->logs[i], now)) {
+        if (!ws->raw && !ws->past
+            && push_delivery_is_slow(&ws->logs[i], now))
+        {
             ngx_http_push_conn_close(ws, PUSH_CLOSE_SLOW, 0,
                                      NGX_HTTP_PUSH_NO_ACK,
                                      sizeof(NGX_HTTP_PUSH_NO_ACK) - 1);
@@ -248,7 +252,7 @@ ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws)
     ngx_int_t   rc;
     ngx_uint_t  i, due;
 
-    if (!ws->ready || ws->closing || ws->raw) {
+    if (!ws->ready || ws->closing || ws->raw || ws->past) {
         return;
     }
 
@@ -290,7 +294,7 @@ ngx_http_push_delivery_ack(ngx_http_push_conn_t *ws, ngx_uint_t log,
 {
     uint32_t  now, at;
 
-    if (ws->closing) {
+    if (ws->closing || ws->past) {
         return;
     }
 
@@ -407,6 +411,7 @@ ngx_http_push_delivery_log(ngx_uint_t log)
 void
 ngx_http_push_delivery_epoch(struct push_str epoch)
 {
+    ngx_uint_t               cursor;
     ngx_http_push_worker_t  *w;
 
     w = ngx_http_push_worker;
@@ -427,10 +432,32 @@ ngx_http_push_delivery_epoch(struct push_str epoch)
                       "\"%*s\", clients are sent to resume",
                       w->epoch_len, w->epoch, epoch.len, epoch.data);
 
+        cursor = 0;
+        (void) ngx_http_push_table_walk(&cursor, (ngx_uint_t) -1,
+                                        ngx_http_push_delivery_past, NULL);
+
         ngx_http_push_ring_reset(w);
         ngx_http_push_drain_epoch(w);
     }
 
     ngx_memcpy(w->epoch, epoch.data, epoch.len);
     w->epoch_len = epoch.len;
+}
+
+
+/*
+ * Until it is drained it must not hear a word of the new history, in which its
+ * numbers may be another message's; nor may its acks be taken for one there.
+ */
+
+static void
+ngx_http_push_delivery_past(ngx_http_push_conn_t *ws, void *data)
+{
+    (void) data;
+
+    if (!ws->raw) {
+        ws->past = 1;
+        ws->ack_dirty = 0;
+        ws->all_dirty = 0;
+    }
 }

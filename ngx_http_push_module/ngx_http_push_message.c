@@ -42,6 +42,10 @@ ngx_http_push_message_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
         return ngx_http_push_message_live(ws, log, m);
     }
 
+    if (ws->past) {
+        return (struct push_lines_answer) { PUSH_LINES_NONE, 0 };
+    }
+
     d = &ws->logs[log];
 
     now = ngx_http_push_now();

@@ -240,6 +240,8 @@ struct ngx_http_push_conn_s {
     unsigned                    peer_closed:1;  /* the client sent Close */
     unsigned                    pong_wanted:1;  /* queue blocked: latest ping */
     unsigned                    draining:1;     /* bye was sent */
+    unsigned                    past:1;         /* of an earlier epoch: its
+                                                   numbers mean nothing now */
     unsigned                    tls:1;
     unsigned                    user_counted:1; /* in the zone: limit.c */
     unsigned                    addr_counted:1;
