@@ -588,7 +588,7 @@ run_honest(struct world *w, unsigned count, uint64_t rate, uint64_t seconds)
 
     begin = now_ns() + NS / 2;      /* hellos have been heard by then */
 
-    while (w->nsamples < total && now_ns() < begin + (seconds + 2) * NS) {
+    while (w->nsamples < total && now_ns() < begin + (seconds + 10) * NS) {
         due = begin + w->sent * NS / rate;
 
         if (w->sent < total && !w->poster.busy && due <= now_ns()) {

