@@ -110,7 +110,8 @@ sub deliver_ok {
     my ($status, @answers) = $edge->deliver(join '', "epoch e1\n",
         map { Push::Edge::item('user', "u$_", 0, '1') } 1 .. $clients);
 
-    is("@answers", join(' ', ('ok 1') x $clients), "$name: deliver reaches all");
+    is("@answers", join(' ', ('ok 1') x $clients),
+        "$name: deliver reaches all");
 }
 
 # --- forward ----------------------------------------------------------------
@@ -147,9 +148,11 @@ is(lease($second_id), '0', "... the second one's does not");
 
 all_leave('clients of the first', map { @$_ } values %by);
 %by = ();
-ok(Push::Edge::wait_until(sub { !workers_of($first) }), '... its workers leave');
+ok(Push::Edge::wait_until(sub { !workers_of($first) }),
+    '... its workers leave');
 ok(!Push::Stack::gone($first), '... its master waits');
-is_deeply([grep { m{/$first_id/} } bindings()], [], '... its bindings are gone');
+is_deeply([grep { m{/$first_id/} } bindings()], [],
+    '... its bindings are gone');
 is(lease($first_id), '', '... so is its lease');
 is_deeply([grep { m{/$first_id$} } $edge->redis('SMEMBERS', 'push:nodes')], [],
     '... and its name');
@@ -173,7 +176,8 @@ kill('WINCH', $second);
 ok(Push::Edge::wait_until(sub { lease($second_id) eq '1' }),
     'WINCH: the second one is draining');
 all_leave('clients of the second', map { @$_ } values %by);
-ok(Push::Edge::wait_until(sub { !workers_of($second) }), '... its workers leave');
+ok(Push::Edge::wait_until(sub { !workers_of($second) }),
+    '... its workers leave');
 
 %by = connect_all();
 is_deeply([keys %by], [$third_id], 'all are on the third');
@@ -204,8 +208,21 @@ is($status->{connections}, $clients, 'it counts them');
 is($status->{handshakes_ok}, 2 * $clients, '... and those of before');
 is(scalar @{$status->{workers}}, 2, '... in two workers');
 
+# --- a second one that does not start ---------------------------------------
+
+my $log = "$edge->{dir}/logs/error.log";
+
+$edge->write_conf(workers => 2, http => 'push_drain_time never;');
+kill('USR2', $second);
+ok(Push::Edge::wait_until(sub { `cat $log` =~ /\[emerg\].*push_drain_time/ }),
+    'USR2 with a fault in the configuration: the new one ends');
+ok(Push::Edge::wait_until(sub { ($edge->pid // 0) == $second }),
+    '... and the pid file is again of the one that runs');
+deliver_ok('... which keeps its clients');
+is($edge->status->{connections}, $clients, '... all of them');
+
 ok($edge->stop('QUIT'), 'nginx ends');
 is(scalar(bindings()), 0, '... and no binding is left');
-$edge->logs_ok_now;
+$edge->logs_ok_now(qr/\[emerg\].*push_drain_time/);
 
 done_testing();
