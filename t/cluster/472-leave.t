@@ -62,6 +62,7 @@ sub usr2 {
 
 $stack->configure(main => 'env ASAN_OPTIONS;');     # for the second nginx too
 $stack->configure(http => 'push_drain_time 1s;');
+$stack->configure(http => 'push_hello_timeout 20s;');
 
 my $master = $stack->pid('nginx-1');
 my @old = workers_of($master);
