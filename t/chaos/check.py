@@ -127,6 +127,13 @@ class Device:
         self.acked = {}             # log -> highest
 
 
+def through(seq, voids):
+    """As far as a cursor may be: what was told to be void needs no ack."""
+    while seq + 1 in voids:
+        seq += 1
+    return seq
+
+
 class Check:
 
     def __init__(self, events):
@@ -144,6 +151,7 @@ class Check:
         self.devices = {}
         self.newest = {}            # (user, device) -> id of its last open
         self.user_acked = {}        # log -> highest ack of any device
+        self.told_void = collections.defaultdict(set)   # log -> seqs
         self.kicked = set()
         self.voids = {}             # (log, from, to, why) -> first time
         self.fds = {}
@@ -238,11 +246,14 @@ class Check:
         if log not in device.base:
             device.base[log] = device.at[log] = seq
 
-            if log != 'all' and seq > self.user_acked.get(log, 0):
+            acked = through(self.user_acked.get(log, 0), self.told_void[log])
+
+            if log != 'all' and seq > acked:
                 self.bad('lost', f'{c.device} is new and begins after {seq}, '
                          'though nobody of its user has acked more than '
-                         f'{self.user_acked.get(log, 0)}', c=c.id)
-        elif seq > max(device.base[log], device.acked.get(log, 0)):
+                         f'{acked}', c=c.id)
+        elif seq > through(max(device.base[log], device.acked.get(log, 0)),
+                           self.told_void[log]):
             self.bad('false-ack', f'{c.device} begins after {seq} of {log}, '
                      f'but has acked {device.acked.get(log, 0)}', c=c.id)
 
@@ -330,6 +341,7 @@ class Check:
         c.at[log] = max(c.at[log], last)
         self.voids.setdefault((log, first, last, event['why']), event['t'])
         seen = device.seen.setdefault(log, {})
+        self.told_void[log].update(range(first, last + 1))
 
         for seq in range(first, last + 1):
             seen.setdefault(seq, event['t'])

@@ -178,8 +178,24 @@ def kicked(s):
     s.add('close', c=device(s, 'a', 'd0')[1], code=4002, by='server')
 
 
+def void_is_as_acked(s):
+    """What was told to be void needs no ack: the cursor may be behind it."""
+    s.publish('a6', 'user:a', 6, ttl=1)
+    s.publish('a7', 'user:a', 7)
+    s.now += 5 * S
+    for name in ('d0', 'd1', 'referee', 'f'):
+        c = s.open('a', 'f', None, forget=True) if name == 'f' \
+            else device(s, 'a', name)[-1]
+        s.add('void', c=c, l='user', a=6, b=6, why='expired')
+        if name != 'f':
+            s.msg(c, 'a', 7, 'a7')
+    s.add('synced', c=c, l='all', s=1)
+    c = s.open('a', 'f', None, forget=True)
+    s.msg(c, 'a', 7, 'a7')
+
+
 GOOD = (nothing_special, repeated_over_connections, unknown_then_there,
-        expired, fresh_device, replaced, parallel, kicked)
+        expired, fresh_device, replaced, parallel, kicked, void_is_as_acked)
 
 
 # --- bad ones: (what it must be called, change) -----------------------------
