@@ -83,6 +83,12 @@ $(BUILD)/bin/store_bench: $(BUILD)/bench/store_bench.o \
 	@echo "  LD    $@"
 	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
 
+# Its measure: build/bin/insert_bench mongodb://... 5 100 8
+$(BUILD)/bin/insert_bench: $(BUILD)/bench/insert_bench.o
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(MONGOC_LIBS)
+
 # One command to a mongod, for scripts.
 $(BUILD)/bin/mongo_command: $(BUILD)/run.d/mongo_command.o
 	@mkdir -p $(@D)

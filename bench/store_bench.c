@@ -3,10 +3,12 @@
  *
  *     store_bench URL SECONDS BATCH PRODUCERS [USERS [KEYS]]
  *     store_bench sqlite:/tmp/bench.db 5 100 8
+ *     store_bench mongodb://127.0.0.1:7720/bench?replicaSet=push 5 100 8
  *
  * PRODUCERS appends of BATCH messages of 300 bytes are under way at a time, to
  * random users; KEYS of a hundred messages have a random key.  Prints
  * messages/s, CPU a message of the whole process, and an append's p50 and p99.
+ * (bench/insert_bench.c is what MongoDB does without all this.)
  */
 
 #include "store.h"

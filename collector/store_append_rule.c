@@ -1,10 +1,10 @@
 /*
  * store_append_rule: compare-and-append (docs/rules.md 6), pure
  *
- * A log that has anything waiting or out is a struct store_rule_log, in one
- * place at a time: in a list of those that are ready for a kind of step, in
- * the list of those that pause, or in a step.  One that has nothing left goes,
- * and its tip stays in the table of tips, where a newer log may take its row.
+ * A log is in one place at a time: in a list of those that are ready for a
+ * kind of step, in the list of those that pause, in a step, or among the idle,
+ * which have nothing waiting and are remembered for their tips, as many as
+ * there is room for.
  */
 
 #include "store_append_rule.h"
@@ -13,13 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RULE_BUCKETS  16384             /* of logs, a power of 2 */
-#define RULE_TIPS     131072            /* rows of known tips, a power of 2 */
+#define RULE_BUCKETS  131072            /* of logs, a power of 2 */
+#define RULE_IDLE     262144            /* logs that are remembered */
 #define RULE_KINDS    3                 /* of enum store_step_kind */
 #define RULE_SEQ_MAX  (PUSH_SEQ_MAX - STORE_STEP_MAX)
 
 struct store_rule_node {
     struct store_rule_node    *next;
+    struct store_rule_log     *log;
     struct store_message      *message;
     struct store_rule_request *request;
     unsigned                   tries;
@@ -34,6 +35,7 @@ struct store_rule_request {
 struct store_rule_log {
     struct store_rule_log   *chain;     /* of its bucket */
     struct store_rule_log   *next;      /* of its list */
+    struct store_rule_log   *before;    /* of the idle */
     struct store_rule_node  *first;     /* waiting, in order */
     struct store_rule_node **end;
     size_t                   waiting;
@@ -45,16 +47,10 @@ struct store_rule_log {
     bool                     believed;  /* tip: an insert may follow it */
     bool                     last;      /* the last message has to be read */
     bool                     key;       /* the first has met its key */
+    bool                     idle;
+    bool                     fresh;     /* in no list: nothing waits yet */
     uint8_t                  len;
-    char                     name[PUSH_LOG_MAX];
-};
-
-struct rule_tip {
-    int64_t seq;
-    int64_t known_ms;
-    bool    believed;
-    uint8_t len;                        /* 0: no log */
-    char    name[PUSH_LOG_MAX];
+    char                     name[];
 };
 
 struct rule_list {
@@ -74,13 +70,23 @@ struct store_append_rule {
     struct rule_list       ready[RULE_KINDS];
     struct rule_list       paused;
     struct rule_done       done;        /* of the call under way */
-    struct rule_tip       *tips;
+    struct store_rule_log *idle_first;  /* the longest */
+    struct store_rule_log *idle_last;
+    size_t                 idle_count;
     struct store_rule_log *buckets[RULE_BUCKETS];
 };
 
 static struct store_rule_log *rule_log_get(struct store_append_rule *rule,
     struct push_str name);
-static void rule_log_put(struct store_append_rule *rule,
+static struct store_rule_log *rule_log_find(
+    const struct store_append_rule *rule, struct push_str name, uint32_t hash);
+static void rule_log_unget(struct store_append_rule *rule,
+    struct store_rule_log *log);
+static void rule_log_idle(struct store_append_rule *rule,
+    struct store_rule_log *log);
+static void rule_log_wake(struct store_append_rule *rule,
+    struct store_rule_log *log);
+static void rule_log_free(struct store_append_rule *rule,
     struct store_rule_log *log);
 static void rule_log_move(struct store_append_rule *rule,
     struct store_rule_log *log);
@@ -114,12 +120,9 @@ static void rule_tell(struct store_append_rule *rule,
 static void rule_finish(struct store_append_rule *rule,
     struct store_rule_request *request);
 static struct store_request *rule_finished(struct store_append_rule *rule);
-static void rule_tip_know(struct store_append_rule *rule,
-    struct store_rule_log *log, int64_t seq, int64_t known_ms);
-static void rule_tip_forget(struct store_append_rule *rule,
-    struct store_rule_log *log);
-static struct rule_tip *rule_tip_row(const struct store_append_rule *rule,
-    uint32_t hash);
+static void rule_tip_know(struct store_rule_log *log, int64_t seq,
+    int64_t known_ms);
+static void rule_tip_forget(struct store_rule_log *log);
 static uint32_t rule_hash(struct push_str name);
 static uint64_t rule_random(struct store_append_rule *rule);
 static void rule_list_init(struct rule_list *list);
@@ -139,13 +142,6 @@ store_append_rule_create(uint64_t seed)
         return NULL;
     }
 
-    rule->tips = calloc(RULE_TIPS, sizeof(struct rule_tip));
-
-    if (rule->tips == NULL) {
-        free(rule);
-        return NULL;
-    }
-
     rule->seed = seed | 1;
     rule->row = STORE_ROW_ALL;
     rule->done.last = &rule->done.first;
@@ -162,7 +158,16 @@ store_append_rule_create(uint64_t seed)
 void
 store_append_rule_destroy(struct store_append_rule *rule)
 {
-    free(rule->tips);
+    size_t                  i;
+    struct store_rule_log  *log, *next;
+
+    for (i = 0; i < RULE_BUCKETS; i++) {
+        for (log = rule->buckets[i]; log; log = next) {
+            next = log->chain;
+            free(log);
+        }
+    }
+
     free(rule);
 }
 
@@ -186,8 +191,16 @@ store_append_rule_add(struct store_append_rule *rule, struct store_append *a)
     /* all logs first, so that nothing has to be taken back */
 
     for (i = 0; i < a->count; i++) {
-        if (rule_log_get(rule, a->messages[i].log) == NULL) {
-            goto failed;
+        node = &request->nodes[i];
+        node->log = rule_log_get(rule, a->messages[i].log);
+
+        if (node->log == NULL) {
+            while (i--) {
+                rule_log_unget(rule, request->nodes[i].log);
+            }
+
+            free(request);
+            return PUSH_ERROR;
         }
     }
 
@@ -202,13 +215,9 @@ store_append_rule_add(struct store_append_rule *rule, struct store_append *a)
         node = &request->nodes[i];
         node->message = &a->messages[i];
         node->request = request;
-
-        log = rule_log_get(rule, a->messages[i].log);
-        idle = log->end == NULL;
-
-        if (idle) {
-            log->end = &log->first;
-        }
+        log = node->log;
+        idle = log->fresh;
+        log->fresh = false;
 
         *log->end = node;
         log->end = &node->next;
@@ -220,69 +229,130 @@ store_append_rule_add(struct store_append_rule *rule, struct store_append *a)
     }
 
     return PUSH_OK;
-
-failed:
-
-    while (i--) {
-        log = rule_log_get(rule, a->messages[i].log);
-
-        if (log && log->end == NULL) {
-            rule_log_put(rule, log);
-        }
-    }
-
-    free(request);
-
-    return PUSH_ERROR;
 }
 
 
-/* The log, new ones with end == NULL.  NULL: out of memory. */
+/*
+ * The log, which is not idle any more; `fresh`, if it is in no list yet.
+ * NULL: out of memory.
+ */
 static struct store_rule_log *
 rule_log_get(struct store_append_rule *rule, struct push_str name)
 {
     uint32_t                 hash;
-    struct rule_tip         *tip;
     struct store_rule_log   *log, **bucket;
 
     hash = rule_hash(name);
-    bucket = &rule->buckets[hash & (RULE_BUCKETS - 1)];
+    log = rule_log_find(rule, name, hash);
 
-    for (log = *bucket; log; log = log->chain) {
-        if (log->len == name.len
+    if (log) {
+        if (log->idle) {
+            rule_log_wake(rule, log);
+        }
+
+        return log;
+    }
+
+    log = calloc(1, sizeof(*log) + name.len);
+
+    if (log == NULL) {
+        return NULL;
+    }
+
+    bucket = &rule->buckets[hash & (RULE_BUCKETS - 1)];
+    log->hash = hash;
+    log->end = &log->first;
+    log->fresh = true;
+    log->len = (uint8_t) name.len;
+    memcpy(log->name, name.data, name.len);
+    log->chain = *bucket;
+    *bucket = log;
+
+    return log;
+}
+
+
+/* Nothing came into it after all. */
+static void
+rule_log_unget(struct store_append_rule *rule, struct store_rule_log *log)
+{
+    if (log->fresh) {
+        log->fresh = false;
+        rule_log_idle(rule, log);
+    }
+}
+
+
+static struct store_rule_log *
+rule_log_find(const struct store_append_rule *rule, struct push_str name,
+    uint32_t hash)
+{
+    struct store_rule_log  *log;
+
+    for (log = rule->buckets[hash & (RULE_BUCKETS - 1)]; log;
+         log = log->chain)
+    {
+        if (log->hash == hash && log->len == name.len
             && memcmp(log->name, name.data, name.len) == 0)
         {
             return log;
         }
     }
 
-    log = calloc(1, sizeof(*log));
+    return NULL;
+}
 
-    if (log == NULL) {
-        return NULL;
+
+/* Only its tip is remembered; the one that was idle longest makes room. */
+static void
+rule_log_idle(struct store_append_rule *rule, struct store_rule_log *log)
+{
+    log->idle = true;
+    log->next = NULL;
+    log->before = rule->idle_last;
+
+    if (log->before) {
+        log->before->next = log;
+
+    } else {
+        rule->idle_first = log;
     }
 
-    log->hash = hash;
-    log->len = (uint8_t) name.len;
-    memcpy(log->name, name.data, name.len);
-    log->chain = *bucket;
-    *bucket = log;
+    rule->idle_last = log;
 
-    tip = rule_tip_row(rule, hash);
-
-    if (tip->len == name.len && memcmp(tip->name, name.data, name.len) == 0) {
-        log->tip = tip->seq;
-        log->known_ms = tip->known_ms;
-        log->believed = tip->believed;
-        log->last = !tip->believed;
+    if (++rule->idle_count > RULE_IDLE) {
+        log = rule->idle_first;
+        rule_log_wake(rule, log);
+        rule_log_free(rule, log);
     }
-
-    return log;
 }
 
 
 static void
-rule_log_put(struct store_append_rule *rule, struct store_rule_log *log)
+rule_log_wake(struct store_append_rule *rule, struct store_rule_log *log)
+{
+    if (log->before) {
+        log->before->next = log->next;
+
+    } else {
+        rule->idle_first = log->next;
+    }
+
+    if (log->next) {
+        log->next->before = log->before;
+
+    } else {
+        rule->idle_last = log->before;
+    }
+
+    rule->idle_count--;
+    log->idle = false;
+    log->fresh = true;
+}
+
+
+static void
+rule_log_free(struct store_append_rule *rule, struct store_rule_log *log)
 {
     struct store_rule_log  **at;
 
@@ -297,12 +367,12 @@ rule_log_put(struct store_append_rule *rule, struct store_rule_log *log)
 }
 
 
-/* To the list where it belongs, or away.  It is in none. */
+/* To the list where it belongs.  It is in none. */
 static void
 rule_log_move(struct store_append_rule *rule, struct store_rule_log *log)
 {
     if (log->first == NULL) {
-        rule_log_put(rule, log);
+        rule_log_idle(rule, log);
         return;
     }
 
@@ -578,7 +648,7 @@ rule_item_tip(struct store_append_rule *rule, const struct store_step *step,
         return;
     }
 
-    rule_tip_know(rule, log, item->seq, step->taken_ms);
+    rule_tip_know(log, item->seq, step->taken_ms);
 }
 
 
@@ -630,14 +700,14 @@ rule_item_insert(struct store_append_rule *rule, const struct store_step *step,
     switch (item->result) {
 
     case STORE_STEP_DONE:
-        rule_tip_know(rule, log, item->seq, step->taken_ms);
+        rule_tip_know(log, item->seq, step->taken_ms);
         log->last = false;
         rule_tell(rule, log, STORE_STORED, item->seq, NULL);
         return true;
 
     case STORE_STEP_SEQ_TAKEN:
         if (!log->last) {
-            rule_tip_forget(rule, log);     /* there is more than we knew */
+            rule_tip_forget(log);     /* there is more than we knew */
             return false;
         }
 
@@ -657,7 +727,7 @@ rule_item_insert(struct store_append_rule *rule, const struct store_step *step,
         return false;
 
     default:
-        rule_tip_forget(rule, log);
+        rule_tip_forget(log);
         rule_tell(rule, log, STORE_UNKNOWN, 0, step->error);
         return true;
     }
@@ -674,7 +744,7 @@ rule_again(struct store_append_rule *rule, struct store_rule_log *log,
 {
     int64_t  pause;
 
-    rule_tip_forget(rule, log);
+    rule_tip_forget(log);
 
     if (++log->first->tries == STORE_TRIES) {
         rule_tell(rule, log, outcome, 0, text);
@@ -814,57 +884,28 @@ int64_t
 store_append_rule_tip(const struct store_append_rule *rule,
     struct push_str log)
 {
-    const struct rule_tip  *tip;
+    const struct store_rule_log  *found;
 
-    tip = rule_tip_row(rule, rule_hash(log));
+    found = rule_log_find(rule, log, rule_hash(log));
 
-    if (tip->len != log.len || memcmp(tip->name, log.data, log.len) != 0) {
-        return 0;
-    }
-
-    return tip->seq;
+    return found ? found->tip : 0;
 }
 
 
 static void
-rule_tip_know(struct store_append_rule *rule, struct store_rule_log *log,
-    int64_t seq, int64_t known_ms)
+rule_tip_know(struct store_rule_log *log, int64_t seq, int64_t known_ms)
 {
-    struct rule_tip  *tip;
-
     log->tip = seq;
     log->known_ms = known_ms;
     log->believed = true;
-
-    tip = rule_tip_row(rule, log->hash);
-    tip->seq = seq;
-    tip->known_ms = known_ms;
-    tip->believed = true;
-    tip->len = log->len;
-    memcpy(tip->name, log->name, log->len);
 }
 
 
 static void
-rule_tip_forget(struct store_append_rule *rule, struct store_rule_log *log)
+rule_tip_forget(struct store_rule_log *log)
 {
-    struct rule_tip  *tip;
-
     log->believed = false;
     log->last = true;
-
-    tip = rule_tip_row(rule, log->hash);
-
-    if (tip->len == log->len && memcmp(tip->name, log->name, log->len) == 0) {
-        tip->believed = false;
-    }
-}
-
-
-static struct rule_tip *
-rule_tip_row(const struct store_append_rule *rule, uint32_t hash)
-{
-    return &rule->tips[(hash ^ (hash >> 15)) & (RULE_TIPS - 1)];
 }
 
 
