@@ -213,6 +213,18 @@ def flushall(x):
 
 
 @fault
+def lose_bindings(x):
+    """Half of the users' keys are gone, as if evicted; leases stay, so that
+    each edge finds out by its renewals alone."""
+    keys = redis_do(x, 'KEYS', 'push:{*') or []
+    gone = x.rng.sample(sorted(keys), len(keys) // 2)
+
+    if gone:
+        x.log(f'DEL of {len(gone)} bindings')
+        redis_do(x, 'DEL', *gone)
+
+
+@fault
 def old_snapshot(x):
     """Redis comes back as it was some seconds ago."""
     directory = x.stack.path('data', 'r')

@@ -131,8 +131,10 @@ class Side(asyncio.Protocol):
 
     def eof(self):
         if self.transport and not self.transport.is_closing():
-            if self.transport.can_write_eof():
+            try:
                 self.transport.write_eof()
+            except OSError:             # reset meanwhile
+                self.end()
             self.leg.loop.call_later(1.0, self.end)
 
     def connection_lost(self, error):

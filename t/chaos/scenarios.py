@@ -41,7 +41,8 @@ MIX = (
     ('stop', {'what': 'redis', 'down': (1, 8)}),
     ('term', {'what': 'collector'}), ('term', {'what': 'dispatcher'}),
     ('reload', {}), ('reload', {}), ('upgrade', {}), ('quit', {}),
-    ('flushall', {}), ('old_snapshot', {}), ('memory_full', {}),
+    ('flushall', {}), ('lose_bindings', {}), ('old_snapshot', {}),
+    ('memory_full', {}),
     ('part', {'one': 'edge', 'other': 'redis'}),
     ('part', {'one': 'collector', 'other': 'redis'}),
     ('part', {'one': 'collector', 'other': 'dispatcher'}),
@@ -88,8 +89,12 @@ SCENARIOS = {
     'S7': ('kill -9 of the primary, of a secondary, of all of mongod', [
         ('store', (3, 8), {'what': 'kill'}),
     ], {'stores': ('mongo',)}),
-    'S8': ('FLUSHALL', [
-        ('flushall', (2, 8), {}),
+    'S8': ('FLUSHALL, and bindings that are evicted', [
+        ('flushall', (6, 12), {}),
+        ('lose_bindings', (1, 4), {}),
+    ], {}),
+    'S32': ('bindings that are evicted: renewals find it out', [
+        ('lose_bindings', (1, 4), {}),
     ], {}),
     'S9': ('Redis restored from an old snapshot', [
         ('old_snapshot', (1, 4), {}),
