@@ -387,10 +387,10 @@ cmp_ok($end[2], '<=', $live[4] + 2, 'nothing has leaked')
     or diag("blocks after each life from $first on: @live, @end");
 is($edge->status->{users}, $workers, '... and no user is left');
 
-my @slow = grep { defined } map { open_ws('slow') } 1 .. 5;
-is(scalar @slow, 4, '... and none is still counted by push_limit_user');
+my @full = grep { defined } map { open_ws("full$_") } 1 .. 61;
+is(scalar @full, 60, '... and none is still counted by push_limit_addr');
 
-$_->drop for @witness, @slow;
+$_->drop for @witness, @full;
 $edge->stop('QUIT');
 $edge->logs_ok_now(qr/failed \(12: Cannot allocate memory\)/);
 
