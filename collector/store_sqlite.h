@@ -128,13 +128,14 @@ int store_sqlite_meta_put(struct store_sqlite_db *db, const char *name,
 int store_sqlite_log_get(struct store_sqlite_db *db, struct push_str name,
     int64_t *id, int64_t *floor, int64_t *tip);
 
-#define STORE_SQLITE_LOGS  131072       /* a power of 2 */
+#define STORE_SQLITE_LOGS  262144       /* a power of 2 */
 
 /* What is known of a log; valid while its generation is the writer's. */
 struct store_sqlite_log {
     uint32_t generation;
     uint8_t  len;
     char     name[PUSH_LOG_MAX];
+    uint64_t used;              /* grows with each use */
     int64_t  id;
     int64_t  tip;
 };
@@ -148,7 +149,8 @@ struct store_sqlite_writer {
     int64_t                 probe;      /* writes of a probe */
     int64_t                 mark_new;   /* in the transaction under way */
     uint32_t                generation;
-    struct store_sqlite_log      *cache;      /* by hash; the newest stays */
+    struct store_sqlite_log      *cache;      /* by hash, 4 rows each */
+    uint64_t                used;
 };
 
 struct store_sqlite_writer *store_sqlite_writer_create(const char *path,

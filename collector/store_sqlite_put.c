@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define PUT_TRIES  8            /* of one compare-and-append */
+#define PUT_WAYS   4            /* rows where a log may be */
 
 static int put_same(struct store_sqlite_writer *w, int64_t log,
     struct store_message *m, bool *found);
@@ -26,6 +27,10 @@ static int put_new_device(struct store_sqlite_writer *w, int64_t log,
     struct store_cursor *c);
 static int put_log(struct store_sqlite_writer *w, struct push_str name,
     bool add, struct store_sqlite_log **log);
+static struct store_sqlite_log *put_row(struct store_sqlite_writer *w,
+    struct push_str name);
+static bool put_row_is(const struct store_sqlite_writer *w,
+    const struct store_sqlite_log *row, struct push_str name);
 
 
 int
@@ -283,24 +288,15 @@ static int
 put_log(struct store_sqlite_writer *w, struct push_str name, bool add,
     struct store_sqlite_log **log)
 {
-    size_t                    i;
     int64_t                   id, floor, tip;
-    uint32_t                  hash;
     sqlite3_stmt             *st;
     struct store_sqlite_log  *l;
 
-    hash = 2166136261u;                                     /* FNV-1a */
-
-    for (i = 0; i < name.len; i++) {
-        hash = (hash ^ (uint8_t) name.data[i]) * 16777619u;
-    }
-
-    l = &w->cache[(hash ^ (hash >> 17)) & (STORE_SQLITE_LOGS - 1)];
+    l = put_row(w, name);
     *log = l;
 
-    if (l->generation == w->generation && l->len == name.len
-        && memcmp(l->name, name.data, name.len) == 0)
-    {
+    if (put_row_is(w, l, name)) {
+        l->used = ++w->used;
         return PUSH_OK;
     }
 
@@ -330,6 +326,7 @@ put_log(struct store_sqlite_writer *w, struct push_str name, bool add,
         id = sqlite3_last_insert_rowid(w->db.db);
     }
 
+    l->used = ++w->used;
     l->generation = w->generation;
     l->len = (uint8_t) name.len;
     memcpy(l->name, name.data, name.len);
@@ -338,4 +335,45 @@ put_log(struct store_sqlite_writer *w, struct push_str name, bool add,
     *log = l;
 
     return PUSH_OK;
+}
+
+
+/* Its row, or the one of its few that was used longest ago. */
+static struct store_sqlite_log *
+put_row(struct store_sqlite_writer *w, struct push_str name)
+{
+    size_t                    i;
+    uint32_t                  hash;
+    struct store_sqlite_log  *row, *oldest;
+
+    hash = 2166136261u;                                     /* FNV-1a */
+
+    for (i = 0; i < name.len; i++) {
+        hash = (hash ^ (uint8_t) name.data[i]) * 16777619u;
+    }
+
+    row = &w->cache[(hash ^ (hash >> 17)) % (STORE_SQLITE_LOGS / PUT_WAYS)
+                    * PUT_WAYS];
+    oldest = row;
+
+    for (i = 0; i < PUT_WAYS; i++, row++) {
+        if (put_row_is(w, row, name)) {
+            return row;
+        }
+
+        if (row->used < oldest->used) {
+            oldest = row;
+        }
+    }
+
+    return oldest;
+}
+
+
+static bool
+put_row_is(const struct store_sqlite_writer *w,
+    const struct store_sqlite_log *row, struct push_str name)
+{
+    return row->generation == w->generation && row->len == name.len
+           && memcmp(row->name, name.data, name.len) == 0;
 }

@@ -19,7 +19,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#define WRITER_GROUP_MAX      512           /* messages of a transaction */
+#define WRITER_GROUP_MAX      2048          /* messages of a transaction */
 #define WRITER_GROUP_BYTES    (1024 * 1024)
 
 /* Room of the transaction under way. */
