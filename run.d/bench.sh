@@ -1,4 +1,4 @@
-# bench: what a connection costs, how long a message takes
+# bench: what a connection costs, how long a message takes, what a store takes
 #
 # in:   the stack, in directories of its own (ports from 7800 on, or --port).
 # out: lines for people.  Memory: bench_memory.sh.  Latency is from the moment a
@@ -85,4 +85,80 @@ bench_memory() {
     for n in ${given[connections]:-10000 200000}; do
         memory_of "$n"
     done
+}
+
+bench_rate_of() { sed -n 's/^\([0-9]*\) .*/\1/p' <<< "$1"; }
+
+# The store alone, 300 bytes a message to 100,000 users: on disk, with batches
+# of 1, 100 and 1000, 16, 8 and 4 of them under way.
+bench_store() {
+    local size
+
+    make -s build/bin/store_bench build/bin/insert_bench build/bin/mongo_command
+    mkdir -p build/bench
+    dir=$(mktemp -d "$root/build/bench/store-XXXXXX")
+    trap bench_store_end EXIT
+
+    for size in "1 16" "100 8" "1000 4"; do
+        bench_store_sqlite $size
+    done
+
+    mkdir -p "$dir"/{data,logs,pids}
+    started=()
+    mongod_set "$((${given[port]:-7800} + 20))" 1
+    mongo=mongodb://127.0.0.1:$((${given[port]:-7800} + 20))
+
+    for size in "1 16" "100 8" "1000 4"; do
+        bench_store_mongo $size
+    done
+}
+
+bench_store_end() {
+    trap - EXIT
+    stack_end mongod-1 > /dev/null
+    rm -rf "$dir"
+}
+
+# bench_store_sqlite BATCH UNDER_WAY
+bench_store_sqlite() {
+    local reach=
+
+    [ "$1" = 100 ] && reach=", to reach: 60000"
+    printf 'sqlite:   batches of %-5s %s%s\n' "$1:" \
+        "$(build/bin/store_bench "sqlite:$dir/push.db" 6 "$1" "$2")" "$reach"
+    rm -f "$dir"/push.db*
+}
+
+# bench_store_mongo BATCH UNDER_WAY: insertMany and the store in turns, so that
+# both see the same machine.
+bench_store_mongo() {
+    local plain=0 store=0 said k index
+
+    index='{"createIndexes": "messages", "indexes": [
+        {"name": "log_key", "unique": true, "key": {"_id.log": 1, "key": 1},
+         "partialFilterExpression": {"key": {"$exists": true}}},
+        {"name": "collect", "key": {"collect": 1},
+         "partialFilterExpression": {"collect": {"$exists": true}}}]}'
+
+    for k in 1 2 3 4; do
+        bench_mongo '{"dropDatabase": 1}'
+        bench_mongo "$index"
+        said=$(build/bin/insert_bench "$mongo/bench?replicaSet=push" 3 "$1" \
+                   "$2" 2>/dev/null)
+        plain=$((plain + $(bench_rate_of "$said")))
+
+        bench_mongo '{"dropDatabase": 1}'
+        said=$(build/bin/store_bench "$mongo/bench?replicaSet=push" 3 "$1" "$2")
+        store=$((store + $(bench_rate_of "$said")))
+    done
+
+    printf 'mongodb:  batches of %-5s %d msg/s, insertMany %d,' "$1:" \
+        $((store / 4)) $((plain / 4))
+    awk -v s="$store" -v p="$plain" \
+        'BEGIN { printf " ratio %.2f, to reach: 0.6\n", s / p }'
+}
+
+bench_mongo() {
+    build/bin/mongo_command "$mongo/?directConnection=true" bench "$1" \
+        > /dev/null
 }
