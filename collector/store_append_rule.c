@@ -1,5 +1,5 @@
 /*
- * store_append_rule: compare-and-append (docs/rules.md 6), pure
+ * store_append_rule: compare-and-append (docs/rules.md 7), pure
  *
  * A log is in one place at a time: in a list of those that are ready for a
  * kind of step, in the list of those that pause, in a step, or among the idle,

@@ -1,5 +1,5 @@
 /*
- * store_append_rule: compare-and-append (docs/rules.md 6), pure
+ * store_append_rule: compare-and-append (docs/rules.md 7), pure
  *
  *     append --add--> | log a: m1 m2 m3 | --next--> step: TIPS, INSERT, KEYS
  *                     | log b: m4       |                 |  carried out by
