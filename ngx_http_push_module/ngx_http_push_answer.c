@@ -43,7 +43,14 @@ ngx_http_push_answer_begin(ngx_http_push_conn_t *ws,
         return ngx_http_push_answer_none;
     }
 
-    /* the collector has compared it; from here on the edge's own counts */
+    /* compared for all of them: from here on the edge's own counts */
+
+    for (log = 0; log < NGX_HTTP_PUSH_LOGS; log++) {
+        if (ws->logs[log].flags & PUSH_DELIVERY_FIRST) {
+            return ngx_http_push_answer_ok;
+        }
+    }
+
     ngx_http_push_device_forget_epoch(ws);
 
     return ngx_http_push_answer_ok;

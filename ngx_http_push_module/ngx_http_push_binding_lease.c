@@ -14,12 +14,14 @@
  */
 
 #include "ngx_http_push_binding_state.h"
+#include "ngx_http_push_ring.h"
 #include "ngx_http_push_slot.h"
 
 
 #define NGX_HTTP_PUSH_LEASE_MS      15000
 #define NGX_HTTP_PUSH_LEASE_RENEW   5000
 #define NGX_HTTP_PUSH_LEASE_SOON    200
+#define NGX_HTTP_PUSH_LEASE_KNOWN   4000    /* dispatchers read it each 2 s */
 
 
 static void ngx_http_push_binding_lease_key(
@@ -170,6 +172,7 @@ static void
 ngx_http_push_binding_lease_renewed(ngx_http_push_redis_reply_t *reply,
     uint64_t data)
 {
+    uint32_t                  now;
     ngx_http_push_binding_t  *b;
 
     if (reply->type != NGX_HTTP_PUSH_REDIS_INTEGER) {
@@ -183,4 +186,19 @@ ngx_http_push_binding_lease_renewed(ngx_http_push_redis_reply_t *reply,
     }
 
     b->leased = 1;
+
+    now = ngx_http_push_now();
+
+    if (reply->integer > 0) {
+        b->lease_new = 1;
+        b->lease_ms = now;
+
+    } else if (b->lease_new
+               && !ngx_http_push_before(now, b->lease_ms
+                                             + NGX_HTTP_PUSH_LEASE_KNOWN))
+    {
+        /* what was for all until dispatchers knew us went to others only */
+        b->lease_new = 0;
+        ngx_http_push_ring_resync(b->w);
+    }
 }

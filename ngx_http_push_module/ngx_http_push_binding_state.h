@@ -53,6 +53,8 @@ struct ngx_http_push_binding_s {
     unsigned                    walk_all:1;     /* not only the dirty ones */
     unsigned                    dirty:1;        /* some have bind_dirty */
     unsigned                    leased:1;       /* our field of it was there */
+    unsigned                    lease_new:1;    /* since lease_ms */
+    uint32_t                    lease_ms;
 };
 
 /* --- commands ------------------------------------------------------------ */

@@ -87,7 +87,7 @@ ngx_http_push_binding_ask(ngx_http_push_conn_t *ws, uint32_t *again_ms)
 {
     size_t                            queued;
     uint32_t                          now;
-    ngx_uint_t                        i, due;
+    ngx_uint_t                        i, due, first;
     struct push_str                   name[NGX_HTTP_PUSH_LOGS];
     struct push_delivery              logs[NGX_HTTP_PUSH_LOGS];
     ngx_http_push_binding_t          *b;
@@ -121,12 +121,6 @@ ngx_http_push_binding_ask(ngx_http_push_conn_t *ws, uint32_t *again_ms)
     rq.logs_last = rq.logs;
 
     rq.device = ngx_http_push_device(ws);
-    rq.epoch = ngx_http_push_device_epoch(ws);
-
-    if (rq.epoch.len == 0) {
-        rq.epoch = ngx_http_push_binding_epoch(b->w);
-    }
-
     queued = ngx_http_push_queue_bytes(ws);
     rq.bytes = ws->conf->queue_bytes > queued ? ws->conf->queue_bytes - queued
                                               : 0;
@@ -138,9 +132,29 @@ ngx_http_push_binding_ask(ngx_http_push_conn_t *ws, uint32_t *again_ms)
 
     ngx_memcpy(logs, ws->logs, sizeof(logs));
 
+    /*
+     * A reset is for all logs, and names those of its request: the ones that
+     * have had no answer stay together when it is repeated, and alone, with
+     * the epoch of the hello.  If the reset has passed and what came behind it
+     * was lost, they go on from the floor that way.
+     */
+
+    for (first = 0, i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+        first |= push_delivery_ask_due(&logs[i], now)
+                 && (logs[i].flags & PUSH_DELIVERY_FIRST);
+    }
+
+    rq.epoch = first ? ngx_http_push_device_epoch(ws) : PUSH_STR("");
+
+    if (rq.epoch.len == 0) {
+        rq.epoch = ngx_http_push_binding_epoch(b->w);
+    }
+
     for (due = 0, i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
 
-        if (!push_delivery_ask_due(&logs[i], now)) {
+        if (first ? !(logs[i].flags & PUSH_DELIVERY_FIRST)
+                  : !push_delivery_ask_due(&logs[i], now))
+        {
             continue;
         }
 

@@ -250,7 +250,7 @@ ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws)
 {
     uint32_t    now, at;
     ngx_int_t   rc;
-    ngx_uint_t  i, due;
+    ngx_uint_t  i, n, due;
 
     if (!ws->ready || ws->closing || ws->raw || ws->past) {
         return;
@@ -264,14 +264,22 @@ ngx_http_push_delivery_ask(ngx_http_push_conn_t *ws)
         return;
     }
 
-    due = 0;
+    /* those without an answer go first, and alone */
 
-    for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
-        due |= push_delivery_ask_due(&ws->logs[i], now);
-    }
+    for (n = 0; n < NGX_HTTP_PUSH_LOGS; n++) {
 
-    if (due && ngx_http_push_binding_ask(ws, &at) != NGX_OK) {
-        ngx_http_push_conn_wake_at(ws, at);
+        for (due = 0, i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+            due |= push_delivery_ask_due(&ws->logs[i], now);
+        }
+
+        if (!due) {
+            break;
+        }
+
+        if (ngx_http_push_binding_ask(ws, &at) != NGX_OK) {
+            ngx_http_push_conn_wake_at(ws, at);
+            break;
+        }
     }
 
     for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
