@@ -58,6 +58,26 @@ collector_answer_begin(const struct collector_request *r,
 }
 
 
+bool
+collector_answer_doubtful(const struct collector_request *r,
+    struct push_str epoch, const struct store_place *places)
+{
+    size_t  i;
+
+    if (r->epoch.len != 0 && !push_str_eq(r->epoch, epoch)) {
+        return false;
+    }
+
+    for (i = 0; i < r->count; i++) {
+        if (r->logs[i].after > places[i].tip) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
 /* A worker follows from now on; in another epoch it begins anew. */
 static void
 answer_shared_worker(const struct collector_request_log *l,

@@ -42,6 +42,14 @@ bool collector_answer_begin(const struct collector_request *r,
     struct push_str epoch, const struct store_place *places,
     struct collector_answer_start *starts);
 
+/*
+ * A cursor is above its tip, in our own epoch.  The client was told of it, so
+ * the tips may come from a replica that lags: they are to be read again, for
+ * certain, before a reset is said.
+ */
+bool collector_answer_doubtful(const struct collector_request *r,
+    struct push_str epoch, const struct store_place *places);
+
 /* An answer that is being written; zero it, set r, to and size. */
 struct collector_answer {
     const struct collector_request *r;

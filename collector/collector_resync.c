@@ -2,6 +2,8 @@
  * collector_resync: requests of the edges for what their clients miss
  *
  *     entry -> work: get -> (put) -> read, read, ... -> answer -> gone
+ *                     ^ |
+ *                     +-+ for certain, before a reset for a tip's sake
  *
  * Each step is a call of the store and its `done`.  A work has a copy of what
  * it needs of the entry, its own buffer for the answer, and one request of
@@ -273,6 +275,14 @@ resync_get_done(struct store_request *r)
 
     epoch.data = store_info(w->s->c->store)->epoch;
     epoch.len = strlen(epoch.data);
+
+    if (!w->get.certain
+        && collector_answer_doubtful(&w->request, epoch, w->places))
+    {
+        w->get.certain = true;
+        resync_get(w);
+        return;
+    }
 
     reset = collector_answer_begin(&w->request, epoch, w->places, w->starts);
 

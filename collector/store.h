@@ -219,6 +219,9 @@ struct store_cursors_get {
     struct store_request r;
     struct store_place  *places;
     size_t               count;     /* 1 to STORE_CURSORS_MAX */
+    bool                 certain;   /* tips are not below what anybody was told
+                                       before the call: a primary that is none
+                                       any more must not answer */
 };
 
 int store_cursors_get(struct store *store, struct store_cursors_get *g);

@@ -177,6 +177,41 @@ test_a_worker_follows_from_the_tip(void **state)
 }
 
 
+static void
+test_a_tip_below_a_cursor_is_doubtful(void **state)
+{
+    struct store_place        place;
+    struct collector_request  r;
+
+    (void) state;
+
+    request_of(&r);
+    r.count = 1;
+    r.logs[0].log = PUSH_STR("user:u1");
+    r.logs[0].after = 21;
+
+    memset(&place, 0, sizeof(place));
+    place.log = r.logs[0].log;
+    place.tip = 20;
+
+    r.epoch = EPOCH;
+    assert_true(collector_answer_doubtful(&r, EPOCH, &place));
+
+    r.epoch = PUSH_STR("");         /* taken as ours */
+    assert_true(collector_answer_doubtful(&r, EPOCH, &place));
+
+    r.epoch = PUSH_STR("e0");       /* reset in any case */
+    assert_false(collector_answer_doubtful(&r, EPOCH, &place));
+
+    r.epoch = EPOCH;
+    r.logs[0].after = 20;
+    assert_false(collector_answer_doubtful(&r, EPOCH, &place));
+
+    r.logs[0].after = REQUEST_NONE;
+    assert_false(collector_answer_doubtful(&r, EPOCH, &place));
+}
+
+
 /* `count` messages from seq on, of len bytes each. */
 static struct store_item *
 page(int64_t seq, size_t count, size_t len)
@@ -429,6 +464,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_where_a_device_starts),
         cmocka_unit_test(test_a_worker_follows_from_the_tip),
+        cmocka_unit_test(test_a_tip_below_a_cursor_is_doubtful),
         cmocka_unit_test(test_the_lines_of_an_answer),
         cmocka_unit_test(test_credit_and_bytes_end_an_answer),
         cmocka_unit_test(test_the_largest_answer),
