@@ -28,8 +28,13 @@ says('up --edges 9', qr/--edges must be a number from 1 to 8, not '9'/,
     'too many edges are refused with the bounds');
 says('up --port x', qr/--port must be a number/, 'a port is a number');
 says('up --dir', qr/--dir needs a value/, 'an option without its value');
-says('up --dir /tmp/none --store mongo', qr/not available in this version/,
-    'mongo says that it is not there yet');
+says('up --dir /tmp/none --store files', qr/sqlite or mongo, not 'files'/,
+    'an unknown store');
+says('mongod --dir /tmp/none --members 2', qr/--members is 1 or 3/,
+    'two members have no majority without each other');
+says('mongod dance', qr/takes no word but stop/, 'mongod dances not');
+says('mongod --store mongo', qr/mongod does not take --store/,
+    'an option that mongod does not have');
 says("up --dir ''", qr/--dir needs a value/, 'an option with an empty value');
 says('up --dir /proc', qr{nothing can be written to /proc},
     'a directory where nothing can be written');
@@ -44,7 +49,7 @@ my $help = `$Push::Stack::root/run --help`;
 
 is($?, 0, 'help is no failure');
 like($help, qr/^  $_ /m, "help names $_")
-    for qw(deps build demo up down token check bench clean);
+    for qw(deps build demo up down token mongod check bench clean);
 
 is(`cd $Push::Stack::root && bash -euc '
     . run.d/deps.sh; PATH=/none; p=(first \$(deps_clang)); echo "\${p[*]}"'`,

@@ -27,13 +27,13 @@ our $root = abs_path(dirname(__FILE__) . '/../../..');
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
-# Tests have ports 21600 to 21799, a stack takes 20 of them.  Two tests that
-# run at once begin their search at different places.
+# Tests have ports 21600 to 21800, a stack takes 20 of them, and with MongoDB the
+# next one.  Two tests that run at once begin their search at different places.
 sub free_base {
     BASE: for my $i (0 .. 9) {
         my $base = 21600 + ($$ + $i) % 10 * 20;
 
-        for my $port ($base .. $base + 19) {
+        for my $port ($base .. $base + 20) {
             IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
                 LocalPort => $port, ReuseAddr => 1) or next BASE;
         }
@@ -55,7 +55,7 @@ sub new {
     chmod(0755, $self->{dir});
 
     my @options = map { ("--$_" => $o{$_}) } grep { exists $o{$_} }
-        qw(edges workers);
+        qw(edges workers store);
 
     # Somebody else may take a port in the meantime.
     for my $left (reverse 0 .. 4) {
