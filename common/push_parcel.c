@@ -28,7 +28,7 @@ struct push_parcel_wire {
     uint32_t offset;
     uint32_t total;
     uint32_t length;            /* of the body */
-    uint64_t reserved;
+    uint64_t at_us;
 };
 
 _Static_assert(sizeof(struct push_parcel_wire) == PUSH_PARCEL_HEAD,
@@ -61,6 +61,7 @@ push_parcel_parse(struct push_parcel *p, const char *data, size_t len,
     p->count = wire.count;
     p->offset = wire.offset;
     p->total = wire.total;
+    p->at_us = wire.at_us;
     p->epoch_unknown = wire.epoch_unknown != 0;
     p->body.data = data + PUSH_PARCEL_HEAD;
     p->body.len = wire.length;
@@ -113,6 +114,7 @@ push_parcel_head(char *to, const struct push_parcel *p)
     wire.count = p->count;
     wire.offset = p->offset;
     wire.total = p->total;
+    wire.at_us = p->at_us;
     wire.epoch_unknown = p->epoch_unknown;
     wire.length = (uint32_t) p->body.len;
 

@@ -43,6 +43,8 @@ struct push_parcel {
     uint32_t    count;              /* items or answers; PIECE: 0 */
     uint32_t    offset;             /* PIECE: of the body in the ITEMS */
     uint32_t    total;              /* PIECE: bytes of the ITEMS */
+    uint64_t    at_us;              /* ITEMS: when the sender had the body, on
+                                       the machine's monotonic clock */
     bool        epoch_unknown;      /* the epoch line says nothing */
     struct push_str body;           /* ITEMS: text; ANSWERS: answers; PIECE:
                                        bytes of an ITEMS, with its head */

@@ -15,6 +15,7 @@
 #include "ngx_http_push_batch_state.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_item.h"
+#include "ngx_http_push_latency.h"
 #include "ngx_http_push_slot.h"
 
 
@@ -97,6 +98,9 @@ ngx_http_push_batch_create(ngx_uint_t max, struct push_str epoch,
         b->answers[i].reply = PUSH_LINES_NONE;
         b->answers[i].count = 0;
     }
+
+    b->at_us = ngx_http_push_latency_now();
+    ngx_http_push_latency_begin(b->at_us);
 
     b->id = ++w->batches->last_id;
     b->done = done;

@@ -13,6 +13,7 @@
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_inbox.h"
 #include "ngx_http_push_item.h"
+#include "ngx_http_push_latency.h"
 
 
 static void ngx_http_push_batch_big(ngx_http_push_batch_t *b, ngx_uint_t slot,
@@ -212,6 +213,7 @@ ngx_http_push_batch_head(ngx_http_push_batch_t *b, struct push_parcel *p,
     p->from_slot = w->slot_number;
     p->from_generation = w->generation;
     p->batch = b->id;
+    p->at_us = b->at_us;
     p->epoch_unknown = b->epoch_unknown;
 }
 
@@ -281,6 +283,8 @@ ngx_http_push_batch_items(ngx_http_push_worker_t *w,
     if (!p->epoch_unknown) {
         ngx_http_push_delivery_epoch(item.epoch);
     }
+
+    ngx_http_push_latency_begin(p->at_us);
 
     to = data + PUSH_PARCEL_HEAD;
 

@@ -33,6 +33,7 @@ struct ngx_http_push_batch_s {
     void                       *data;
     ngx_event_t                 event;          /* deadline, or posted */
     ngx_queue_t                 parts;          /* not answered */
+    uint64_t                    at_us;          /* the body was here */
     uint32_t                    next_part;
     size_t                      epoch_len;
     u_char                      epoch[PUSH_EPOCH_MAX + sizeof("epoch \n")];

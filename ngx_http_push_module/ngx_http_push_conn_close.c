@@ -18,6 +18,7 @@
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_device.h"
 #include "ngx_http_push_input.h"
+#include "ngx_http_push_latency.h"
 #include "ngx_http_push_limit.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_queue.h"
@@ -191,6 +192,8 @@ ngx_http_push_conn_turn(ngx_event_t *ev)
         ngx_http_push_conn_flush(ws);
         ngx_http_push_conn_log_leave(ws);
     }
+
+    ngx_http_push_latency_flushed();
 
     w->counters->queue_bytes = w->queue_bytes;
 }

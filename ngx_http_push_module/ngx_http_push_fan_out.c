@@ -1,10 +1,14 @@
 /*
  * ngx_http_push_fan_out: what everybody gets, in slices of the event loop
  *
- *     ring, ephemeral item --> walk over the table --> delivery
+ *     ring, ephemeral items --> walk over the table --> delivery --> writes
  *
- * A slice ends after 256 connections or 2 ms, and what else waits in the event
- * loop comes in between: a fan-out never holds a unicast up for longer.
+ *     a turn: | sockets, inbox | posted: unicast, answers | a slice, 2 ms |
+ *
+ * Nearly all of a fan-out is the kernel's work on a write for each connection,
+ * so a slice writes what it gives, a few connections at a time, and is measured
+ * with that.  It goes behind all that its turn of the event loop has brought:
+ * a unicast waits for one slice at most.
  *
  * in:   "the ring has something new", ephemeral messages for all, a pace
  * out:  each connection is given what it lacks
@@ -12,41 +16,54 @@
  */
 
 #include "ngx_http_push_fan_out.h"
+#include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
+#include "ngx_http_push_latency.h"
 #include "ngx_http_push_message.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_table.h"
 
 
-#define NGX_HTTP_PUSH_SLICE_CONNS   256
-#define NGX_HTTP_PUSH_SLICE_STEP    32          /* between looks at the clock */
+#define NGX_HTTP_PUSH_SLICE_STEP    16          /* between looks at the clock */
 #define NGX_HTTP_PUSH_SLICE_US      2000
 #define NGX_HTTP_PUSH_PACE_MS       20          /* between paced slices */
 
 
 typedef struct {
-    ngx_queue_t                       link;
-    ngx_http_push_message_t  m;
+    ngx_queue_t                 link;
+    ngx_http_push_message_t     m;
 } ngx_http_push_ephemeral_t;
 
 
 struct ngx_http_push_fan_out_s {
     ngx_event_t                 slice;          /* posted, or timed by pace */
-    ngx_queue_t                 ephemerals;
-    ngx_uint_t                  nephemerals;
-    ngx_http_push_ephemeral_t  *now;            /* this walk gives it; or NULL */
+    ngx_queue_t                 ephemerals;     /* for the next walk */
+    ngx_queue_t                 now;            /* this walk gives them */
+    ngx_uint_t                  nephemerals;    /* of both */
     ngx_uint_t                  cursor;
+    uint64_t                    walk_us;        /* when it began */
+    uint64_t                    slice_us;       /* when the last one began */
+
     ngx_uint_t                  pace;           /* connections/s, 0: none */
+    int64_t                     paced;          /* millionths of connections
+                                                   that may be given more */
+    uint64_t                    paced_us;       /* as of then */
 
     unsigned                    walking:1;
     unsigned                    again:1;        /* new behind the walk */
+    unsigned                    last:1;         /* behind what waits already */
 };
 
 
-static void ngx_http_push_fan_out_drop(ngx_http_push_ephemeral_t *e);
+static void ngx_http_push_fan_out_drop(ngx_http_push_fan_out_t *f,
+    ngx_queue_t *ephemerals);
 static void ngx_http_push_fan_out_slice(ngx_event_t *ev);
-static ngx_uint_t ngx_http_push_fan_out_walk(ngx_http_push_fan_out_t *f,
-    ngx_uint_t max);
+static ngx_int_t ngx_http_push_fan_out_walk(ngx_http_push_fan_out_t *f,
+    uint64_t start);
+static void ngx_http_push_fan_out_begin(ngx_http_push_fan_out_t *f,
+    uint64_t now);
+static ngx_uint_t ngx_http_push_fan_out_paced(ngx_http_push_fan_out_t *f,
+    uint64_t now);
 static void ngx_http_push_fan_out_visit(ngx_http_push_conn_t *ws, void *data);
 
 
@@ -61,6 +78,7 @@ ngx_http_push_fan_out_init(ngx_http_push_worker_t *w)
     }
 
     ngx_queue_init(&f->ephemerals);
+    ngx_queue_init(&f->now);
 
     f->slice.handler = ngx_http_push_fan_out_slice;
     f->slice.data = f;
@@ -76,7 +94,6 @@ ngx_http_push_fan_out_init(ngx_http_push_worker_t *w)
 void
 ngx_http_push_fan_out_destroy(ngx_http_push_worker_t *w)
 {
-    ngx_queue_t              *q;
     ngx_http_push_fan_out_t  *f;
 
     f = w->fan_out;
@@ -94,26 +111,29 @@ ngx_http_push_fan_out_destroy(ngx_http_push_worker_t *w)
         ngx_del_timer(&f->slice);
     }
 
-    if (f->now) {
-        ngx_http_push_fan_out_drop(f->now);
-    }
-
-    while (!ngx_queue_empty(&f->ephemerals)) {
-        q = ngx_queue_head(&f->ephemerals);
-        ngx_queue_remove(q);
-        ngx_http_push_fan_out_drop(ngx_queue_data(q, ngx_http_push_ephemeral_t,
-                                                  link));
-    }
+    ngx_http_push_fan_out_drop(f, &f->now);
+    ngx_http_push_fan_out_drop(f, &f->ephemerals);
 
     ngx_free(f);
 }
 
 
 static void
-ngx_http_push_fan_out_drop(ngx_http_push_ephemeral_t *e)
+ngx_http_push_fan_out_drop(ngx_http_push_fan_out_t *f, ngx_queue_t *ephemerals)
 {
-    ngx_http_push_message_done(&e->m);
-    ngx_free(e);
+    ngx_queue_t                *q;
+    ngx_http_push_ephemeral_t  *e;
+
+    while (!ngx_queue_empty(ephemerals)) {
+        q = ngx_queue_head(ephemerals);
+        ngx_queue_remove(q);
+
+        e = ngx_queue_data(q, ngx_http_push_ephemeral_t, link);
+        ngx_http_push_message_done(&e->m);
+        ngx_free(e);
+
+        f->nephemerals--;
+    }
 }
 
 
@@ -160,9 +180,14 @@ ngx_http_push_fan_out_ephemeral(ngx_http_push_worker_t *w,
 struct push_lines_answer
 ngx_http_push_fan_out_pace(const struct push_lines_item *item)
 {
-    struct push_lines_answer  reply;
+    ngx_http_push_fan_out_t   *f;
+    struct push_lines_answer   reply;
 
-    ngx_http_push_worker->fan_out->pace = item->rate;
+    f = ngx_http_push_worker->fan_out;
+
+    f->pace = item->rate;
+    f->paced = 0;
+    f->paced_us = ngx_http_push_latency_now();
 
     reply.reply = PUSH_LINES_OK;
     reply.count = 1;
@@ -186,88 +211,146 @@ ngx_http_push_fan_out_start(ngx_http_push_worker_t *w)
 }
 
 
+/* --- slices -------------------------------------------------------------- */
+
 static void
 ngx_http_push_fan_out_slice(ngx_event_t *ev)
 {
-    ngx_uint_t                more;
-    ngx_http_push_fan_out_t  *f;
+    uint64_t                   start;
+    ngx_http_push_fan_out_t   *f;
+    ngx_http_push_counters_t  *counters;
 
     f = ev->data;
+    counters = ngx_http_push_worker->counters;
 
-    if (f->pace) {
-        more = ngx_http_push_fan_out_walk(f,
-                   ngx_max(1, f->pace * NGX_HTTP_PUSH_PACE_MS / 1000));
-
-        if (more) {
-            ngx_add_timer(&f->slice, NGX_HTTP_PUSH_PACE_MS);
-        }
-
+    if (!f->last) {
+        /* unicast, answers and closes of this turn go before */
+        f->last = 1;
+        ngx_post_event(&f->slice, &ngx_posted_events);
         return;
     }
 
-    if (ngx_http_push_fan_out_walk(f, NGX_HTTP_PUSH_SLICE_CONNS)) {
-        /* after the events that wait: unicast goes in between */
+    f->last = 0;
+
+    start = ngx_http_push_latency_now();
+
+    if (f->slice_us) {
+        ngx_http_push_latency_add(&counters->fan_out_turn_us,
+                                  start - f->slice_us, 1);
+        f->slice_us = 0;
+    }
+
+    switch (ngx_http_push_fan_out_walk(f, start)) {
+
+    case NGX_AGAIN:
+        f->slice_us = start;
         ngx_post_event(&f->slice, &ngx_posted_next_events);
+        break;
+
+    case NGX_BUSY:
+        ngx_add_timer(&f->slice, NGX_HTTP_PUSH_PACE_MS);
+        break;
+
+    default:
+        break;
+    }
+
+    ngx_http_push_latency_add(&counters->fan_out_slice_us,
+                              ngx_http_push_latency_now() - start, 1);
+}
+
+
+/*
+ * NGX_OK: everybody has everything; NGX_AGAIN: the slice is over; NGX_BUSY: the
+ * pace allows no more for now.
+ */
+
+static ngx_int_t
+ngx_http_push_fan_out_walk(ngx_http_push_fan_out_t *f, uint64_t start)
+{
+    uint64_t                 now;
+    ngx_int_t                rc;
+    ngx_uint_t               n;
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+    now = start;
+
+    do {
+        if (!f->walking) {
+
+            if (!f->again) {
+                return NGX_OK;
+            }
+
+            ngx_http_push_fan_out_begin(f, now);
+        }
+
+        n = ngx_http_push_fan_out_paced(f, now);
+
+        if (n == 0) {
+            return NGX_BUSY;
+        }
+
+        rc = ngx_http_push_table_walk(&f->cursor, n,
+                                      ngx_http_push_fan_out_visit, f);
+
+        /* nobody's handler is on the stack: it may also free */
+        ngx_http_push_conn_turn(&w->flush);
+
+        now = ngx_http_push_latency_now();
+
+        if (rc == NGX_OK) {
+            f->walking = 0;
+            ngx_http_push_fan_out_drop(f, &f->now);
+            ngx_http_push_latency_add(&w->counters->fan_out_us,
+                                      now - f->walk_us, 1);
+        }
+
+    } while (now - start < NGX_HTTP_PUSH_SLICE_US);
+
+    return f->walking || f->again ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* All that waits goes in one walk: nothing waits for more than one other. */
+
+static void
+ngx_http_push_fan_out_begin(ngx_http_push_fan_out_t *f, uint64_t now)
+{
+    f->again = 0;
+    f->walking = 1;
+    f->cursor = 0;
+    f->walk_us = now;
+
+    if (!ngx_queue_empty(&f->ephemerals)) {
+        ngx_queue_add(&f->now, &f->ephemerals);
+        ngx_queue_init(&f->ephemerals);
     }
 }
 
 
-/* Returns 1 if the walk, or another one, has to go on. */
+/* How many connections may be given something now, at most a step's. */
 
 static ngx_uint_t
-ngx_http_push_fan_out_walk(ngx_http_push_fan_out_t *f, ngx_uint_t max)
+ngx_http_push_fan_out_paced(ngx_http_push_fan_out_t *f, uint64_t now)
 {
-    ngx_int_t         rc;
-    ngx_uint_t        n;
-    ngx_queue_t      *q;
-    struct timespec   start, now;
+    int64_t  most;
 
-    clock_gettime(CLOCK_MONOTONIC, &start);
-
-    for (n = 0; n < max; n += NGX_HTTP_PUSH_SLICE_STEP) {
-
-        if (!f->walking) {
-
-            if (!ngx_queue_empty(&f->ephemerals)) {
-                q = ngx_queue_head(&f->ephemerals);
-                ngx_queue_remove(q);
-                f->nephemerals--;
-                f->now = ngx_queue_data(q, ngx_http_push_ephemeral_t, link);
-
-            } else if (!f->again) {
-                return 0;
-            }
-
-            f->again = 0;
-            f->walking = 1;
-            f->cursor = 0;
-        }
-
-        rc = ngx_http_push_table_walk(&f->cursor,
-                                      ngx_min(max - n,
-                                              NGX_HTTP_PUSH_SLICE_STEP),
-                                      ngx_http_push_fan_out_visit, f);
-
-        if (rc == NGX_OK) {
-            f->walking = 0;
-
-            if (f->now) {
-                ngx_http_push_fan_out_drop(f->now);
-                f->now = NULL;
-            }
-        }
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-
-        if ((now.tv_sec - start.tv_sec) * 1000000
-            + (now.tv_nsec - start.tv_nsec) / 1000
-            > NGX_HTTP_PUSH_SLICE_US)
-        {
-            break;
-        }
+    if (f->pace == 0) {
+        return NGX_HTTP_PUSH_SLICE_STEP;
     }
 
-    return f->walking || f->again || !ngx_queue_empty(&f->ephemerals);
+    /* what was not used is lost: no more than an interval's at once */
+    most = ngx_max((int64_t) f->pace * NGX_HTTP_PUSH_PACE_MS * 1000, 1000000);
+
+    f->paced += (int64_t) f->pace
+                * (int64_t) ngx_min(now - f->paced_us, 1000000);
+    f->paced = ngx_min(f->paced, most);
+    f->paced_us = now;
+
+    return f->paced < 1000000
+           ? 0 : ngx_min(f->paced / 1000000, NGX_HTTP_PUSH_SLICE_STEP);
 }
 
 
@@ -275,6 +358,11 @@ static void
 ngx_http_push_fan_out_visit(ngx_http_push_conn_t *ws, void *data)
 {
     ngx_http_push_fan_out_t *f = data;
+
+    ngx_queue_t                *q;
+    ngx_http_push_ephemeral_t  *e;
+
+    f->paced -= 1000000;
 
     /* stored ones first: an ephemeral message never overtakes them */
 
@@ -287,8 +375,11 @@ ngx_http_push_fan_out_visit(ngx_http_push_conn_t *ws, void *data)
         ngx_http_push_delivery_ask(ws);
     }
 
-    if (f->now && !ws->closing) {
-        (void) ngx_http_push_message_give(ws, NGX_HTTP_PUSH_ALL,
-                                           &f->now->m, 0);
+    for (q = ngx_queue_head(&f->now);
+         q != ngx_queue_sentinel(&f->now) && !ws->closing;
+         q = ngx_queue_next(q))
+    {
+        e = ngx_queue_data(q, ngx_http_push_ephemeral_t, link);
+        (void) ngx_http_push_message_give(ws, NGX_HTTP_PUSH_ALL, &e->m, 0);
     }
 }

@@ -1,10 +1,12 @@
 /*
  * ngx_http_push_fan_out: what everybody gets, in slices of the event loop
  *
- *     ring, ephemeral item --> walk over the table --> delivery
+ *     ring, ephemeral items --> walk over the table --> delivery --> writes
  *
- * A slice ends after 256 connections or 2 ms, and what else waits in the event
- * loop comes in between: a fan-out never holds a unicast up for longer.
+ * A slice ends after 2 ms, writes included, and what else waits in the event
+ * loop comes in between: a fan-out never holds a unicast up for longer.  What
+ * comes during a walk goes together in the next one, so two walks are the most
+ * that a message needs, however many come at once.
  *
  * in:   "the ring has something new", ephemeral messages for all, a pace
  * out:  each connection is given what it lacks
@@ -16,7 +18,8 @@
 
 #include "ngx_http_push_module.h"
 
-#define NGX_HTTP_PUSH_EPHEMERAL_MAX  64         /* messages that wait */
+#define NGX_HTTP_PUSH_EPHEMERAL_MAX  64         /* held at once; stored ones are
+                                                   bounded by the ring */
 
 /* w->fan_out; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_push_fan_out_init(ngx_http_push_worker_t *w);

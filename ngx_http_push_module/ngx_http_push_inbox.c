@@ -17,10 +17,12 @@
 #include "ngx_http_push_batch.h"
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_drain.h"
+#include "ngx_http_push_latency.h"
 #include "ngx_http_push_slot.h"
 
 
-#define NGX_HTTP_PUSH_INBOX_READS       64          /* datagrams a turn */
+#define NGX_HTTP_PUSH_INBOX_READS       64          /* datagrams a turn, */
+#define NGX_HTTP_PUSH_INBOX_US          2000        /* begun within */
 #define NGX_HTTP_PUSH_INBOX_PENDING     (8 * 1024 * 1024)   /* bytes, */
 #define NGX_HTTP_PUSH_INBOX_PENDING_ONE (2 * 1024 * 1024)   /* for a slot */
 #define NGX_HTTP_PUSH_INBOX_RETRY_MS    2
@@ -162,6 +164,7 @@ static void
 ngx_http_push_inbox_read_handler(ngx_event_t *rev)
 {
     ssize_t                  n;
+    uint64_t                 start;
     ngx_uint_t               reads;
     ngx_connection_t        *c;
     ngx_http_push_inbox_t   *inbox;
@@ -180,7 +183,13 @@ ngx_http_push_inbox_read_handler(ngx_event_t *rev)
         return;
     }
 
+    start = ngx_http_push_latency_now();
+
     for (reads = 0; reads < NGX_HTTP_PUSH_INBOX_READS; reads++) {
+
+        if (ngx_http_push_latency_now() - start > NGX_HTTP_PUSH_INBOX_US) {
+            return;             /* what was carried out is written first */
+        }
 
         n = recv(c->fd, inbox->datagram, sizeof(inbox->datagram),
                  MSG_DONTWAIT);

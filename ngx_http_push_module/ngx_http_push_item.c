@@ -15,6 +15,7 @@
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_device.h"
 #include "ngx_http_push_fan_out.h"
+#include "ngx_http_push_latency.h"
 #include "ngx_http_push_message.h"
 #include "ngx_http_push_ring.h"
 #include "ngx_http_push_table.h"
@@ -120,9 +121,11 @@ ngx_http_push_item(const struct push_lines_item *item)
 static ngx_http_push_answer_t
 ngx_http_push_item_user(const struct push_lines_item *item)
 {
+    ngx_uint_t                written;
     ngx_http_push_user_t     *user;
     ngx_http_push_conn_t     *ws;
     ngx_http_push_answer_t    answer, one;
+    ngx_atomic_uint_t         before;
     ngx_http_push_message_t   m;
 
     answer = ngx_http_push_item_none;
@@ -133,6 +136,7 @@ ngx_http_push_item_user(const struct push_lines_item *item)
     }
 
     ngx_http_push_message_init(&m, item);
+    written = 0;
 
     /* who is closed here stays in the table until the turn ends */
 
@@ -140,7 +144,14 @@ ngx_http_push_item_user(const struct push_lines_item *item)
          ws;
          ws = ngx_http_push_table_next(user, ws))
     {
+        before = ngx_http_push_worker->counters->messages_out;
+
         one = ngx_http_push_message_give(ws, NGX_HTTP_PUSH_OWN, &m, 0);
+
+        if (one.reply == PUSH_LINES_OK) {
+            /* not what the connection had already */
+            written += ngx_http_push_worker->counters->messages_out - before;
+        }
 
         if (one.reply == PUSH_LINES_GAP || one.reply == PUSH_LINES_SLOW) {
             ngx_http_push_delivery_ask(ws);
@@ -150,6 +161,7 @@ ngx_http_push_item_user(const struct push_lines_item *item)
     }
 
     ngx_http_push_message_done(&m);
+    ngx_http_push_latency_written(written);
 
     return answer;
 }

@@ -98,9 +98,31 @@ typedef struct ngx_http_push_limits_s  ngx_http_push_limits_t;
     X(redis_errors,          "connections to Redis that failed or broke")     \
     X(redis_commands,        "commands sent to Redis")
 
+/* X(name, name in seconds, help): histograms of microseconds; latency.h */
+#define NGX_HTTP_PUSH_TIMES(X)                                                \
+    X(unicast_us,       "unicast",                                            \
+                        "from a body with a message for a user to its write") \
+    X(fan_out_us,       "fan_out",                                            \
+                        "a walk over all connections of a worker")            \
+    X(fan_out_slice_us, "fan_out_slice",                                      \
+                        "a slice of a walk, its writes included")             \
+    X(fan_out_turn_us,  "fan_out_turn",                                       \
+                        "a turn of the event loop during a walk")
+
+#define NGX_HTTP_PUSH_TIME_BUCKETS  61
+
+typedef struct {
+    ngx_atomic_t                buckets[NGX_HTTP_PUSH_TIME_BUCKETS];
+    ngx_atomic_t                sum;
+    ngx_atomic_t                max;
+} ngx_http_push_time_t;
+
 typedef struct {
 #define X(name, help)  ngx_atomic_t  name;
     NGX_HTTP_PUSH_COUNTERS(X)
+#undef X
+#define X(name, seconds, help)  ngx_http_push_time_t  name;
+    NGX_HTTP_PUSH_TIMES(X)
 #undef X
 #define X(name, code, text, counter)  ngx_atomic_t  counter;
     PUSH_CLOSE_REASONS(X)
@@ -299,6 +321,18 @@ struct ngx_http_push_user_s {
     u_char                      name[1];        /* len bytes */
 };
 
+/* --- moments: when bodies came whose messages are not written yet ------- */
+
+#define NGX_HTTP_PUSH_MOMENTS  64
+
+typedef struct {
+    ngx_uint_t                  n;              /* the one being filled */
+    struct {
+        uint64_t                at_us;
+        ngx_uint_t              messages;
+    }                           moment[NGX_HTTP_PUSH_MOMENTS];
+} ngx_http_push_moments_t;
+
 /* --- the worker --------------------------------------------------------- */
 
 typedef struct {
@@ -329,6 +363,7 @@ typedef struct {
                                                    write, or to be freed */
     uint32_t                    turn_last;
     ngx_event_t                 flush;          /* posted: writes, frees */
+    ngx_http_push_moments_t     moments;        /* latency.h */
     ngx_http_push_slab_t       *slab;
     ngx_http_push_cells_t      *cells;
     ngx_uint_t                  started;        /* handshakes since the heap was

@@ -11,6 +11,7 @@
  */
 
 #include "ngx_http_push_slot.h"
+#include "ngx_http_push_latency.h"
 #include "ngx_http_push_limit.h"
 
 #include <sys/random.h>
@@ -312,6 +313,10 @@ ngx_http_push_slot_add(ngx_http_push_counters_t *into,
 #undef X
 #define X(name, code, text, counter)  into->counter += from->counter;
     PUSH_CLOSE_REASONS(X)
+#undef X
+#define X(name, seconds, help)                                                \
+    ngx_http_push_latency_sum(&into->name, &from->name);
+    NGX_HTTP_PUSH_TIMES(X)
 #undef X
 }
 

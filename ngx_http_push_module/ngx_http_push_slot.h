@@ -64,7 +64,7 @@ typedef struct {
 
 void ngx_http_push_slot_sum(ngx_http_push_zone_t *zone,
     ngx_http_push_slot_sum_t *sum);
-/* into += from, counters only: no gauges */
+/* into += from, counters and histograms: no gauges */
 void ngx_http_push_slot_add(ngx_http_push_counters_t *into,
     const ngx_http_push_counters_t *from);
 

@@ -9,6 +9,7 @@
  */
 
 #include "ngx_http_push_status.h"
+#include "ngx_http_push_status_time.h"
 #include "ngx_http_push_slot.h"
 
 
@@ -286,6 +287,7 @@ ngx_http_push_status_json(u_char *p, u_char *last, ngx_http_push_status_t *st)
                      &w->conf->node, w->instance);
 
     p = ngx_http_push_status_members(p, last, &st->sum);
+    p = ngx_http_push_status_time_json(p, last, &st->sum, 1);
 
     p = ngx_slprintf(p, last, ",\"workers\":[");
 
@@ -301,6 +303,7 @@ ngx_http_push_status_json(u_char *p, u_char *last, ngx_http_push_status_t *st)
                                                                    : "run");
 
         p = ngx_http_push_status_members(p, last, &worker->counters);
+        p = ngx_http_push_status_time_json(p, last, &worker->counters, 0);
         p = ngx_slprintf(p, last, "}");
     }
 
@@ -367,7 +370,7 @@ ngx_http_push_status_text(u_char *p, u_char *last, ngx_http_push_status_t *st)
         }
     }
 
-    return p;
+    return ngx_http_push_status_time_text(p, last, &st->sum);
 }
 
 
@@ -395,5 +398,6 @@ ngx_http_push_status_size(ngx_uint_t workers)
     rows += (NGX_HTTP_PUSH_STATUS_COUNTERS + NGX_HTTP_PUSH_STATUS_GAUGES)
             * (NGX_HTTP_PUSH_STATUS_NUMBER + 80);
 
-    return size + (3 + workers) * rows + workers * 256;
+    return size + (3 + workers) * rows + workers * 256
+           + ngx_http_push_status_time_size(workers);
 }

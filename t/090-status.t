@@ -72,6 +72,36 @@ for my $name (qw(connections handshakes_ok items_ok messages_out bytes_out
     is($sum, $s->{$name}, "$name: the workers add up");
 }
 
+# --- histograms
+
+my $sum = 0;
+$sum += $_->{unicast_us}{count} for @{$s->{workers}};
+is($sum, 6, 'the time of each message to a user, none for nobody');
+is($s->{unicast_us}{count}, 6, 'and their sum');
+
+my $buckets = 0;
+$buckets += $_ for values %{$s->{unicast_us}{buckets}};
+is($buckets, 6, 'each is in a bucket');
+
+my %u = %{$s->{unicast_us}};
+cmp_ok($u{max}, '>', 0, 'it takes some time');
+cmp_ok($u{p50}, '<=', $u{p99}, 'half of them less than 99 %');
+cmp_ok($u{p99}, '<=', $u{max}, 'and those no more than the largest');
+cmp_ok($u{sum}, '>=', $u{max}, 'which is in the sum');
+is(join(' ', grep { $_ ne 'inf' && !/^(?:10|13|16|20|25|32|40|50|63|80)0*$/ }
+    map { keys %{$s->{$_}{buckets}} } grep { /_us$/ && ref $s->{$_} }
+    keys %$s), '', 'bounds are ten a decade');
+is($s->{fan_out_us}{count}, 0, 'there was no fan-out');
+
+$edge->deliver("epoch e1\n" . item('all', '', 0, '2'));
+$_->next_frame for @ws;
+wait_until(sub { $edge->status->{fan_out_us}{count} == 2 });
+$s = $edge->status;
+is($s->{fan_out_us}{count}, 2, 'a fan-out is a walk in each worker');
+is($s->{fan_out_slice_us}{count}, 2, 'in a slice');
+is($s->{fan_out_turn_us}{count}, 0, 'that needs no other turn');
+is($s->{unicast_us}{count}, 6, 'its messages are none for users');
+
 is_deeply([ sort map { $_->{pid} } @{$s->{workers}} ],
     [ sort $edge->workers ], 'a row for each worker');
 
@@ -84,7 +114,7 @@ like($text->{headers}{'content-type'}, qr{^text/plain}, 'is text');
 my ($metrics, @errors) = Push::Prometheus::parse($text->{content});
 is(join("\n", @errors), '', 'each line is one of Prometheus');
 
-is($metrics->{push_edge_messages_out_total}{value}{''}, 6,
+is($metrics->{push_edge_messages_out_total}{value}{''}, 12,
     'a counter is a sum');
 is($metrics->{push_edge_messages_out_total}{type}, 'counter', 'and says so');
 is($metrics->{push_edge_connections}{type}, 'gauge', 'a gauge says so');
@@ -101,7 +131,8 @@ is(scalar(grep { /^push_edge_closed_/ } keys %$metrics), 17,
     my %json = map { $_ => 1 } grep {
         !ref $s->{$_} && !/^(?:node|instance|version)$/ } keys %$s;
     my %text = map { s/^push_edge_|_total$//gr => 1 }
-        grep { $metrics->{$_}{type} ne 'histogram' } keys %$metrics;
+        grep { $metrics->{$_}{type} ne 'histogram' && !/_seconds_max$/ }
+        keys %$metrics;
     is_deeply([ sort keys %text ], [ sort keys %json ],
         'both formats have the same names');
 }
@@ -128,6 +159,16 @@ for my $case (
     my ($ignored, @said) = Push::Prometheus::parse($bad);
     like("@said", qr/$error/, "the reader finds: $error");
 }
+
+# histograms
+
+my %in_text = map { s/^push_edge_|_seconds$//gr => $metrics->{$_}{value} }
+    grep { $metrics->{$_}{type} eq 'histogram' } keys %$metrics;
+is(join(' ', sort keys %in_text),
+    join(' ', sort map { /^(\w+)_us$/ && ref $s->{$_} ? $1 : () } keys %$s),
+    'and the same histograms');
+is($metrics->{push_edge_unicast_seconds_max}{value}{''},
+    sprintf('%.6f', $u{max} / 1e6), 'in seconds, and the largest');
 
 is($http->get($base, { headers => { Accept =>
     'application/openmetrics-text;q=0.5, text/plain;version=0.0.4;q=0.4' } })
@@ -271,6 +312,8 @@ for my $signal (qw(HUP KILL)) {
         && $after->{$_} < $before->{$_} } keys %$before;
     is("@back", '', "$signal: no counter went back");
     is($after->{connections}, 0, "$signal: no connection is left over");
+    is_deeply($after->{unicast_us}, $before->{unicast_us},
+        "$signal: a histogram is what it was");
 }
 
 # While workers leave, no counter goes back, not even for the moment in which

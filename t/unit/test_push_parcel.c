@@ -41,6 +41,7 @@ test_items(void **state)
     p.batch = UINT64_C(0xfedcba9876543210);
     p.part = 7;
     p.count = 2;
+    p.at_us = UINT64_C(0x123456789abcdef0);
     p.epoch_unknown = true;
     p.body = PUSH_STR("epoch e\ncheck u\ncheck v\n");
 
@@ -57,6 +58,7 @@ test_items(void **state)
     assert_true(got.batch == p.batch);
     assert_int_equal(got.part, 7);
     assert_int_equal(got.count, 2);
+    assert_true(got.at_us == p.at_us);
     assert_true(got.epoch_unknown);
     assert_true(push_str_eq(got.body, p.body));
     assert_int_equal(push_parcel_index(&got, 0), 3);
