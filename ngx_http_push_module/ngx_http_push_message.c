@@ -10,6 +10,7 @@
 
 #include "ngx_http_push_message.h"
 #include "ngx_http_push_conn.h"
+#include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_msg.h"
 
 
@@ -96,6 +97,7 @@ static struct push_lines_answer
 ngx_http_push_message_live(ngx_http_push_conn_t *ws, ngx_uint_t log,
     ngx_http_push_message_t *m)
 {
+    size_t                len;
     ngx_int_t             rc;
     ngx_http_push_msg_t  *msg;
 
@@ -103,9 +105,17 @@ ngx_http_push_message_live(ngx_http_push_conn_t *ws, ngx_uint_t log,
         return (struct push_lines_answer) { PUSH_LINES_OK, 1 };
     }
 
+    len = m->payload.len + PUSH_FRAME_HEADER_MAX;
+
+    if (!ngx_http_push_conn_room(ws, len) && ws->c->write->ready) {
+        /* many at once: full is only who does not read */
+        ngx_http_push_conn_log_enter(ws);
+        ngx_http_push_conn_flush(ws);
+        ngx_http_push_conn_log_leave(ws);
+    }
+
     if ((m->expires && m->expires <= (uint64_t) ngx_time())
-        || !ngx_http_push_conn_room(ws, m->payload.len
-                                        + PUSH_FRAME_HEADER_MAX))
+        || !ngx_http_push_conn_room(ws, len))
     {
         ngx_http_push_count(messages_dropped);
         return (struct push_lines_answer) { PUSH_LINES_SLOW, 0 };
