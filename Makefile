@@ -177,12 +177,16 @@ build/fuzz/fuzz_redis: t/fuzz/fuzz_redis.c t/fuzz/fuzz.h $(PURE_SRC) \
 	    $(FUZZ_NGINX)/src/os/unix/ngx_alloc.c -l:libhiredis.a
 
 # What ./run bench measures with.
-bench: $(BUILD)/bench/pushload $(BUILD)/bench/fdatasync $(BUILD)/bench/hostile
+bench: $(BUILD)/bench/pushload $(BUILD)/bench/fdatasync $(BUILD)/bench/hostile \
+       $(BUILD)/bench/fanload
 
 $(BUILD)/bench/pushload: $(call obj,bench/pushload.c $(wildcard bench/load_*.c))
 	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
 
 $(BUILD)/bench/hostile: $(call obj,bench/hostile.c)
+	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
+
+$(BUILD)/bench/fanload: $(call obj,bench/fanload.c)
 	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
 
 $(BUILD)/bench/fdatasync: $(call obj,bench/fdatasync.c)

@@ -135,17 +135,20 @@ printf "%d connections in %.0f s, %d workers\n", $clients + $sample,
 
 # The workers' own questions after `all`: it begins now.
 
-my %asked;
+my %follows;
 Push::Edge::wait_until(sub {
-    $asked{$_->{conn}} = $_ for grep { $_->{uid} eq '-' }
+    my %asked = map { $_->{conn} => $_ } grep { $_->{uid} eq '-' }
         $edge->stream('push:ev:resync');
-    return keys %asked == $workers;
-}, 15) or die "the workers do not ask\n";
 
-$edge->deliver(join '', "epoch bench\n", map {
-    my $about = "$_->{inst}.$_->{conn} all $_->{rid}";
-    "begin $about 0\ntip $about 0\n"
-} values %asked);
+    for my $rq (grep { !$follows{$_->{conn}} } values %asked) {
+        my $about = "$rq->{inst}.$rq->{conn} all $rq->{rid}";
+        my @answers = $edge->deliver("epoch bench\n"
+            . "begin $about 0\ntip $about 0\n");
+        $follows{$rq->{conn}} = 1 if "@answers" eq '200 ok 1 ok 1';
+    }
+
+    return keys %follows == $workers;
+}, 15) or die "the workers do not follow the log\n";
 
 # --- unicast alone
 
