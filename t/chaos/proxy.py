@@ -35,6 +35,7 @@ class Side(asyncio.Protocol):
         self.timer = None           # for the first of them
         self.due = 0.0              # when the last of them goes out
         self.cut = False            # nothing follows what was cut short
+        self.ended = False          # our half of it is closed
 
     def connection_made(self, transport):
         self.transport = transport
@@ -109,7 +110,8 @@ class Side(asyncio.Protocol):
             self.timer = self.leg.loop.call_at(self.late[0][0], self.release)
 
     def write(self, data):
-        if self.transport and not self.transport.is_closing():
+        if self.transport and not self.ended \
+                and not self.transport.is_closing():
             self.transport.write(data)
 
     def pause_writing(self):
@@ -131,6 +133,7 @@ class Side(asyncio.Protocol):
 
     def eof(self):
         if self.transport and not self.transport.is_closing():
+            self.ended = True
             try:
                 self.transport.write_eof()
             except OSError:             # reset meanwhile

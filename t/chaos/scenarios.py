@@ -11,7 +11,7 @@ DEFAULTS = {
     'users': 40, 'kinds': ('keep', 'keep', 'fresh', 'forget'), 'slow': 0.2,
     'publishers': 20, 'rate': 200, 'all_part': 0.01, 'hot_part': 0.05,
     'ttl_part': 0.0, 'double_part': 0.0, 'short_tokens': 0.0,
-    'heartbeat': 10, 'aof': None, 'proxy': False, 'disk_mb': 0,
+    'heartbeat': 10, 'aof': None, 'proxy': (), 'disk_mb': 0,
     'clock': False, 'clock_roles': (), 'collector_conf': '', 'edge_conf': '',
     'stores': ('sqlite', 'mongo'),
 }
@@ -179,7 +179,7 @@ SCENARIOS = {
     'S28': ('each message is published twice or three times at once', [
         ('kill', (3, 8), {'what': 'collector'}),
         ('cut_wire', (0.5, 2), {'legs': ('publish',)}),
-    ], {'double_part': 1.0, 'proxy': True, 'rate': 100}),
+    ], {'double_part': 1.0, 'proxy': ('publish',), 'rate': 100}),
     'S29': ('the clock jumps by an hour', [
         ('clock', (1, 4), {}),
     ], {'clock': True, 'clock_roles': ('c1', 'd1', 'e1')}),
@@ -187,12 +187,12 @@ SCENARIOS = {
         ('mix', (0.5, 4), {'choices': MIX}),
         ('mix', (1, 6), {'choices': MIX}),
         ('mix', (2, 8), {'choices': MIX}),
-    ], {'proxy': True, 'double_part': 0.05, 'ttl_part': 0.05}),
+    ], {'proxy': LEGS, 'double_part': 0.05, 'ttl_part': 0.05}),
     'S31': ('slow, short, piecemeal and dead wires', [
-        ('bad_wire', (0.5, 3), {'legs': LEGS}),
-        ('bad_wire', (1, 4), {'legs': LEGS}),
-        ('cut_wire', (1, 4), {'legs': LEGS}),
-    ], {'proxy': True}),
+        ('bad_wire', (0.5, 3), {'legs': LEGS_MONGO}),
+        ('bad_wire', (1, 4), {'legs': LEGS_MONGO}),
+        ('cut_wire', (1, 4), {'legs': LEGS_MONGO}),
+    ], {'proxy': LEGS_MONGO}),
     'S0': ('nothing happens', [], {}),
 }
 
@@ -202,8 +202,10 @@ def for_store(row, store):
     name, every, options = row
 
     if store == 'mongo':
-        more = {'choices': (MIX, MIX + MIX_MONGO), 'legs': (LEGS, LEGS_MONGO)}
-        options = {key: more[key][1] if key in more and value == more[key][0]
-                   else value for key, value in options.items()}
+        options = {key: value + MIX_MONGO if value is MIX else value
+                   for key, value in options.items()}
+    elif 'legs' in options:
+        options = {**options, 'legs': tuple(
+            leg for leg in options['legs'] if leg != 'mongo')}
 
     return name, every, options

@@ -171,7 +171,7 @@ class Stack:
         """Where others reach it: itself, or the proxy in front of it."""
         address = self.net.address(role)
 
-        if leg is None or not self.options['proxy']:
+        if leg not in self.options['proxy']:
             return f'{address}:{port}'
 
         for number, known in self.legs.items():
