@@ -50,6 +50,10 @@ class Side(asyncio.Protocol):
             # From now on, not from when connect() is told.
             self.peer.peer = self
 
+            if self.peer.transport.is_closing():
+                transport.abort()       # it has not waited for us
+                return
+
             for data in self.peer.early:
                 self.write(data)
             self.peer.early = []

@@ -49,6 +49,8 @@ http {{
 
     access_log              off;
     default_type            application/octet-stream;
+    client_header_timeout   10s;
+    client_body_timeout     10s;
     client_body_temp_path   "{dir}/tmp/{role}/body";
     proxy_temp_path         "{dir}/tmp/{role}/proxy";
     fastcgi_temp_path       "{dir}/tmp/{role}/fastcgi";
