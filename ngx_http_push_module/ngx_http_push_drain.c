@@ -28,7 +28,7 @@ struct ngx_http_push_drain_s {
     ngx_event_t   event;
     ngx_uint_t    cursor;       /* of the walk through the table */
     uint32_t      end_ms;       /* when the last slice is due */
-    ngx_uint_t    left;         /* connections for the slices to come */
+    ngx_uint_t    left;         /* of the walk, for the slices to come */
 };
 
 
@@ -131,7 +131,7 @@ ngx_http_push_drain_all(ngx_http_push_worker_t *w)
     }
 
     w->drain->cursor = 0;
-    w->drain->left = w->connections;
+    w->drain->left = ngx_http_push_table_length();
 }
 
 
@@ -147,13 +147,18 @@ ngx_http_push_drain_handler(ngx_event_t *ev)
     drain = w->drain;
 
     left_ms = (int32_t) (drain->end_ms - ngx_http_push_now());
-    slices = left_ms > 0 ? left_ms / NGX_HTTP_PUSH_DRAIN_SLICE_MS + 1 : 1;
 
-    max = (drain->left + slices - 1) / slices;
-    drain->left -= ngx_min(drain->left, max);
+    if (left_ms > 0) {
+        slices = left_ms / NGX_HTTP_PUSH_DRAIN_SLICE_MS + 1;
+        max = ngx_max((drain->left + slices - 1) / slices, 1);
+        drain->left -= ngx_min(drain->left, max);
 
-    if (ngx_http_push_table_walk(&drain->cursor, ngx_max(max, 1),
-                                 ngx_http_push_drain_bye, w)
+    } else {
+        max = NGX_MAX_INT_T_VALUE;      /* the time is over: all that are left */
+    }
+
+    if (ngx_http_push_table_walk(&drain->cursor, max, ngx_http_push_drain_bye,
+                                 w)
         == NGX_AGAIN)
     {
         ngx_add_timer(ev, NGX_HTTP_PUSH_DRAIN_SLICE_MS);

@@ -254,6 +254,17 @@ ngx_http_push_table_walk(ngx_uint_t *cursor, ngx_uint_t max,
 }
 
 
+ngx_uint_t
+ngx_http_push_table_length(void)
+{
+    ngx_http_push_worker_t  *w;
+
+    w = ngx_http_push_worker;
+
+    return w->connections + w->cells->count / NGX_HTTP_PUSH_TABLE_SKIP;
+}
+
+
 /* --- linear hashing ----------------------------------------------------- */
 
 static ngx_http_push_user_t **

@@ -48,4 +48,7 @@ typedef void (*ngx_http_push_table_pt)(ngx_http_push_conn_t *ws, void *data);
 ngx_int_t ngx_http_push_table_walk(ngx_uint_t *cursor, ngx_uint_t max,
     ngx_http_push_table_pt fn, void *data);
 
+/* The sum of max that a walk from 0 to the end takes now, free cells too. */
+ngx_uint_t ngx_http_push_table_length(void);
+
 #endif

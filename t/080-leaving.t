@@ -130,6 +130,21 @@ ok($edge->stop('QUIT'), '... and nginx too');
 is(join(' ', $edge->redis('KEYS', 'push:{*')), '', '... and their bindings');
 $edge->logs_ok_now;
 
+# --- few are left of many ----------------------------------------------------
+
+$edge = Push::Edge->new(redis => 0, http => 'push_drain_time 1s;');
+@ws = map { $edge->ws('peak', raw => 1) } 1 .. 2000;
+splice(@ws, 0, -3);
+ok(Push::Edge::wait_until(sub { $edge->status->{connections} == 3 }, 30),
+    'a peak is over');
+my $from = time();
+$edge->signal('QUIT');
+is($_->wait_close(30), 1012, '... QUIT: 1012') for @ws;
+cmp_ok(time() - $from, '<', 5, '... in push_drain_time, not in that of many');
+undef @ws;
+ok($edge->stop('QUIT'), '... and nginx leaves');
+$edge->logs_ok_now;
+
 # --- a handshake that ends after the drain ----------------------------------
 
 my $silent = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
