@@ -27,6 +27,7 @@
 
 static void ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
     ngx_http_push_hello_t *hello);
+static uint32_t ngx_http_push_delivery_renew_in(void);
 static ngx_msec_t ngx_http_push_delivery_check_in(ngx_http_push_conn_t *ws);
 static void ngx_http_push_delivery_past(ngx_http_push_conn_t *ws, void *data);
 
@@ -125,7 +126,7 @@ ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
     now = ngx_http_push_now();
 
     ws->ready = 1;
-    ws->bound_ms = now;
+    ws->bound_ms = now + ngx_http_push_delivery_renew_in();
     ws->ack_ms = now - (uint32_t) ws->conf->ack_interval;
     ws->check_ms = now + (uint32_t) ngx_http_push_delivery_check_in(ws);
 
@@ -200,8 +201,16 @@ ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
             ngx_http_push_binding_renew(ws);
         }
 
-        ws->bound_ms = now + NGX_HTTP_PUSH_RENEW_MS
-                       + ngx_random() % NGX_HTTP_PUSH_RENEW_JITTER_MS;
+        ws->bound_ms = now + ngx_http_push_delivery_renew_in();
+
+        /* or it would be ahead of us after 2^31 ms without an ack */
+
+        if (!ws->ack_dirty
+            && ngx_http_push_before(ws->ack_ms
+                                    + (uint32_t) ws->conf->ack_interval, now))
+        {
+            ws->ack_ms = now - (uint32_t) ws->conf->ack_interval;
+        }
     }
 
     at = ws->bound_ms;
@@ -371,6 +380,14 @@ ngx_http_push_delivery_resync(ngx_http_push_conn_t *ws, uint32_t at_ms)
         ws->check_ms = at_ms;
         ngx_http_push_conn_wake_at(ws, at_ms);
     }
+}
+
+
+static uint32_t
+ngx_http_push_delivery_renew_in(void)
+{
+    return NGX_HTTP_PUSH_RENEW_MS
+           + (uint32_t) ngx_random() % NGX_HTTP_PUSH_RENEW_JITTER_MS;
 }
 
 

@@ -284,7 +284,7 @@ struct ngx_http_push_conn_s {
     uint32_t                    wheel_tick;     /* place on the wheel */
     uint32_t                    seen_ms;        /* last sign of life; closing:
                                                    last step of the closing */
-    uint32_t                    bound_ms;       /* last renewal of the binding */
+    uint32_t                    bound_ms;       /* next renewal of the binding */
     uint32_t                    ack_ms;         /* last ack sent to Redis; before
                                                    ready: of the 101 */
     uint32_t                    check_ms;       /* next periodic check */

@@ -124,6 +124,8 @@ is_deeply([ @$open{qw(event code dev conn inst since_ms)} ],
 my $again = first_of(sub { my @asked = asked('u1'); @asked[1 .. $#asked] });
 isnt($again->{rid}, $rq->{rid}, 'no answer: it asks again');
 is($again->{first}, 1, 'still as for the first time');
+like(join(' ', grep { /^cmdstat_zadd:/ } $edge->redis('INFO', 'commandstats')),
+    qr/^cmdstat_zadd:calls=1,/, 'bound once, by one command');
 
 settle('u1', $conn);
 
