@@ -473,16 +473,25 @@ ngx_http_push_delivery_epoch(struct push_str epoch)
 /*
  * Until it is drained it must not hear a word of the new history, in which its
  * numbers may be another message's; nor may its acks be taken for one there.
+ * A raw one has no history: what is live goes on, under any number.
  */
 
 static void
 ngx_http_push_delivery_past(ngx_http_push_conn_t *ws, void *data)
 {
+    ngx_uint_t  i;
+
     (void) data;
 
-    if (!ws->raw) {
-        ws->past = 1;
-        ws->ack_dirty = 0;
-        ws->all_dirty = 0;
+    if (ws->raw) {
+        for (i = 0; i < NGX_HTTP_PUSH_LOGS; i++) {
+            push_delivery_jump(&ws->logs[i], PUSH_DELIVERY_UNKNOWN);
+        }
+
+        return;
     }
+
+    ws->past = 1;
+    ws->ack_dirty = 0;
+    ws->all_dirty = 0;
 }

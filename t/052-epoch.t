@@ -47,8 +47,9 @@ sub answer {
     return $edge->deliver($body);
 }
 
-# They are sent away one by one: those before us take a second.
-my @before = map { $edge->ws('u0') } 1 .. 10;
+# They are sent away one by one: those before us take three seconds.
+my @before = map { $edge->ws('u0') } 1 .. 30;
+my $raw = $edge->ws('r1', raw => 1);
 my $ws = $edge->ws('u1');
 $ws->hello(device => 'd1', epoch => 'e1', cursors => { user => 5, all => 0 });
 $ws->wait_for('welcome');
@@ -58,6 +59,8 @@ is($ws->wait_for('synced')->{seq}, 5, 'synced at 5');
 is(($edge->deliver("epoch e1\n" . Push::Edge::item('user', 'u1', 6, 6)))[1],
     'ok 1', 'six is written');
 is($ws->wait_for('message')->{data}, 6, 'and read');
+$edge->deliver("epoch e1\n" . Push::Edge::item('user', 'r1', 6, 6));
+is($raw->next_frame->{payload}, 6, 'raw: six too');
 
 # another history, whose tip lies below: its seventh is none of ours
 
@@ -65,6 +68,10 @@ is(($edge->deliver("epoch e2\n" . Push::Edge::item('user', 'u1', 7, '"new"')))
     [1], 'none', 'the new history does not go to an old connection');
 is(($edge->deliver("epoch e2\n" . Push::Edge::item('user', 'u1', 0, '"now"')))
     [1], 'ok 1', 'what is not stored does');
+is(($edge->deliver("epoch e2\n" . Push::Edge::item('user', 'r1', 2, '"new"')))
+    [1], 'ok 1', 'raw mode knows no history: a lower number is live as well');
+is($raw->next_frame->{payload}, '"new"', '... and written');
+undef $raw;
 $ws->send_json({ type => 'ack', log => 'user', seq => 6 });
 
 my (@seen, $frame);
