@@ -2,19 +2,17 @@
  * store_append_rule: compare-and-append (docs/rules.md 7), pure
  *
  * A log is in one place at a time: in a list of those that are ready for a
- * kind of step, in the list of those that pause, in a step, or among the idle,
- * which have nothing waiting and are remembered for their tips, as many as
- * there is room for.
+ * kind of step, in the list of those that pause, in a step, or idle.
  */
 
 #include "store_append_rule.h"
+
+#include "store_rule_log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RULE_BUCKETS  131072            /* of logs, a power of 2 */
-#define RULE_IDLE     262144            /* logs that are remembered */
 #define RULE_KINDS    3                 /* of enum store_step_kind */
 #define RULE_SEQ_MAX  (PUSH_SEQ_MAX - STORE_STEP_MAX)
 
@@ -32,32 +30,6 @@ struct store_rule_request {
     struct store_rule_node  nodes[];
 };
 
-struct store_rule_log {
-    struct store_rule_log   *chain;     /* of its bucket */
-    struct store_rule_log   *next;      /* of its list */
-    struct store_rule_log   *before;    /* of the idle */
-    struct store_rule_node  *first;     /* waiting, in order */
-    struct store_rule_node **end;
-    size_t                   waiting;
-    uint64_t                 turn;      /* when it became ready */
-    int64_t                  tip;       /* committed, whether believed or not */
-    int64_t                  known_ms;  /* since when */
-    int64_t                  pause_ms;  /* until then */
-    uint32_t                 hash;
-    bool                     believed;  /* tip: an insert may follow it */
-    bool                     last;      /* the last message has to be read */
-    bool                     key;       /* the first has met its key */
-    bool                     idle;
-    bool                     fresh;     /* in no list: nothing waits yet */
-    uint8_t                  len;
-    char                     name[];
-};
-
-struct rule_list {
-    struct store_rule_log  *first;
-    struct store_rule_log **last;
-};
-
 struct rule_done {
     struct store_request  *first;
     struct store_request **last;
@@ -67,27 +39,12 @@ struct store_append_rule {
     uint64_t               seed;
     uint64_t               turn;
     int64_t                row;
-    struct rule_list       ready[RULE_KINDS];
-    struct rule_list       paused;
+    struct store_rule_list ready[RULE_KINDS];
+    struct store_rule_list paused;
     struct rule_done       done;        /* of the call under way */
-    struct store_rule_log *idle_first;  /* the longest */
-    struct store_rule_log *idle_last;
-    size_t                 idle_count;
-    struct store_rule_log *buckets[RULE_BUCKETS];
+    struct store_rule_logs logs;
 };
 
-static struct store_rule_log *rule_log_get(struct store_append_rule *rule,
-    struct push_str name);
-static struct store_rule_log *rule_log_find(
-    const struct store_append_rule *rule, struct push_str name, uint32_t hash);
-static void rule_log_unget(struct store_append_rule *rule,
-    struct store_rule_log *log);
-static void rule_log_idle(struct store_append_rule *rule,
-    struct store_rule_log *log);
-static void rule_log_wake(struct store_append_rule *rule,
-    struct store_rule_log *log);
-static void rule_log_free(struct store_append_rule *rule,
-    struct store_rule_log *log);
 static void rule_log_move(struct store_append_rule *rule,
     struct store_rule_log *log);
 static void rule_wake(struct store_append_rule *rule, int64_t now_ms);
@@ -120,14 +77,7 @@ static void rule_tell(struct store_append_rule *rule,
 static void rule_finish(struct store_append_rule *rule,
     struct store_rule_request *request);
 static struct store_request *rule_finished(struct store_append_rule *rule);
-static void rule_tip_know(struct store_rule_log *log, int64_t seq,
-    int64_t known_ms);
-static void rule_tip_forget(struct store_rule_log *log);
-static uint32_t rule_hash(struct push_str name);
 static uint64_t rule_random(struct store_append_rule *rule);
-static void rule_list_init(struct rule_list *list);
-static void rule_list_add(struct rule_list *list, struct store_rule_log *log);
-static struct store_rule_log *rule_list_take(struct rule_list *list);
 
 
 struct store_append_rule *
@@ -145,10 +95,10 @@ store_append_rule_create(uint64_t seed)
     rule->seed = seed | 1;
     rule->row = STORE_ROW_ALL;
     rule->done.last = &rule->done.first;
-    rule_list_init(&rule->paused);
+    store_rule_list_init(&rule->paused);
 
     for (i = 0; i < RULE_KINDS; i++) {
-        rule_list_init(&rule->ready[i]);
+        store_rule_list_init(&rule->ready[i]);
     }
 
     return rule;
@@ -158,16 +108,7 @@ store_append_rule_create(uint64_t seed)
 void
 store_append_rule_destroy(struct store_append_rule *rule)
 {
-    size_t                  i;
-    struct store_rule_log  *log, *next;
-
-    for (i = 0; i < RULE_BUCKETS; i++) {
-        for (log = rule->buckets[i]; log; log = next) {
-            next = log->chain;
-            free(log);
-        }
-    }
-
+    store_rule_logs_deinit(&rule->logs);
     free(rule);
 }
 
@@ -192,11 +133,11 @@ store_append_rule_add(struct store_append_rule *rule, struct store_append *a)
 
     for (i = 0; i < a->count; i++) {
         node = &request->nodes[i];
-        node->log = rule_log_get(rule, a->messages[i].log);
+        node->log = store_rule_log_get(&rule->logs, a->messages[i].log);
 
         if (node->log == NULL) {
             while (i--) {
-                rule_log_unget(rule, request->nodes[i].log);
+                store_rule_log_unget(&rule->logs, request->nodes[i].log);
             }
 
             free(request);
@@ -232,157 +173,22 @@ store_append_rule_add(struct store_append_rule *rule, struct store_append *a)
 }
 
 
-/*
- * The log, which is not idle any more; `fresh`, if it is in no list yet.
- * NULL: out of memory.
- */
-static struct store_rule_log *
-rule_log_get(struct store_append_rule *rule, struct push_str name)
-{
-    uint32_t                 hash;
-    struct store_rule_log   *log, **bucket;
-
-    hash = rule_hash(name);
-    log = rule_log_find(rule, name, hash);
-
-    if (log) {
-        if (log->idle) {
-            rule_log_wake(rule, log);
-        }
-
-        return log;
-    }
-
-    log = calloc(1, sizeof(*log) + name.len);
-
-    if (log == NULL) {
-        return NULL;
-    }
-
-    bucket = &rule->buckets[hash & (RULE_BUCKETS - 1)];
-    log->hash = hash;
-    log->end = &log->first;
-    log->fresh = true;
-    log->len = (uint8_t) name.len;
-    memcpy(log->name, name.data, name.len);
-    log->chain = *bucket;
-    *bucket = log;
-
-    return log;
-}
-
-
-/* Nothing came into it after all. */
-static void
-rule_log_unget(struct store_append_rule *rule, struct store_rule_log *log)
-{
-    if (log->fresh) {
-        log->fresh = false;
-        rule_log_idle(rule, log);
-    }
-}
-
-
-static struct store_rule_log *
-rule_log_find(const struct store_append_rule *rule, struct push_str name,
-    uint32_t hash)
-{
-    struct store_rule_log  *log;
-
-    for (log = rule->buckets[hash & (RULE_BUCKETS - 1)]; log;
-         log = log->chain)
-    {
-        if (log->hash == hash && log->len == name.len
-            && memcmp(log->name, name.data, name.len) == 0)
-        {
-            return log;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* Only its tip is remembered; the one that was idle longest makes room. */
-static void
-rule_log_idle(struct store_append_rule *rule, struct store_rule_log *log)
-{
-    log->idle = true;
-    log->next = NULL;
-    log->before = rule->idle_last;
-
-    if (log->before) {
-        log->before->next = log;
-
-    } else {
-        rule->idle_first = log;
-    }
-
-    rule->idle_last = log;
-
-    if (++rule->idle_count > RULE_IDLE) {
-        log = rule->idle_first;
-        rule_log_wake(rule, log);
-        rule_log_free(rule, log);
-    }
-}
-
-
-static void
-rule_log_wake(struct store_append_rule *rule, struct store_rule_log *log)
-{
-    if (log->before) {
-        log->before->next = log->next;
-
-    } else {
-        rule->idle_first = log->next;
-    }
-
-    if (log->next) {
-        log->next->before = log->before;
-
-    } else {
-        rule->idle_last = log->before;
-    }
-
-    rule->idle_count--;
-    log->idle = false;
-    log->fresh = true;
-}
-
-
-static void
-rule_log_free(struct store_append_rule *rule, struct store_rule_log *log)
-{
-    struct store_rule_log  **at;
-
-    at = &rule->buckets[log->hash & (RULE_BUCKETS - 1)];
-
-    while (*at != log) {
-        at = &(*at)->chain;
-    }
-
-    *at = log->chain;
-    free(log);
-}
-
-
 /* To the list where it belongs.  It is in none. */
 static void
 rule_log_move(struct store_append_rule *rule, struct store_rule_log *log)
 {
     if (log->first == NULL) {
-        rule_log_idle(rule, log);
+        store_rule_log_idle(&rule->logs, log);
         return;
     }
 
     if (log->pause_ms) {
-        rule_list_add(&rule->paused, log);
+        store_rule_list_add(&rule->paused, log);
         return;
     }
 
     log->turn = rule->turn++;
-    rule_list_add(&rule->ready[log->key ? STORE_STEP_KEYS
+    store_rule_list_add(&rule->ready[log->key ? STORE_STEP_KEYS
                                : log->believed ? STORE_STEP_INSERT
                                : STORE_STEP_TIPS], log);
 }
@@ -435,7 +241,7 @@ store_append_rule_next(struct store_append_rule *rule, int64_t now_ms,
 static void
 rule_wake(struct store_append_rule *rule, int64_t now_ms)
 {
-    struct rule_list        paused;
+    struct store_rule_list        paused;
     struct store_rule_log  *log;
 
     if (rule->paused.first == NULL) {
@@ -443,9 +249,9 @@ rule_wake(struct store_append_rule *rule, int64_t now_ms)
     }
 
     paused = rule->paused;
-    rule_list_init(&rule->paused);
+    store_rule_list_init(&rule->paused);
 
-    while ((log = rule_list_take(&paused)) != NULL) {
+    while ((log = store_rule_list_take(&paused)) != NULL) {
         if (now_ms >= log->pause_ms) {
             log->pause_ms = 0;
         }
@@ -489,7 +295,7 @@ rule_take(struct store_append_rule *rule, struct store_step *step)
     struct store_rule_log  *log;
 
     while (step->count < STORE_STEP_MAX
-           && (log = rule_list_take(&rule->ready[step->kind])) != NULL)
+           && (log = store_rule_list_take(&rule->ready[step->kind])) != NULL)
     {
         rule_step_add(step, log, log->first, log->tip);
     }
@@ -501,7 +307,7 @@ rule_inserts(struct store_append_rule *rule, int64_t now_ms,
     struct store_step *step)
 {
     size_t                  bytes, len;
-    struct rule_list       *ready;
+    struct store_rule_list       *ready;
     struct store_rule_log  *log;
 
     ready = &rule->ready[STORE_STEP_INSERT];
@@ -513,13 +319,13 @@ rule_inserts(struct store_append_rule *rule, int64_t now_ms,
             || log->tip > RULE_SEQ_MAX)
         {
             log->believed = false;
-            rule_log_move(rule, rule_list_take(ready));
+            rule_log_move(rule, store_rule_list_take(ready));
             continue;
         }
 
         if (log->waiting >= STORE_RULE_HOT) {
             if (step->count == 0) {
-                rule_step_hot(step, rule_list_take(ready));
+                rule_step_hot(step, store_rule_list_take(ready));
             }
 
             return;                     /* it goes alone, with the next */
@@ -532,7 +338,8 @@ rule_inserts(struct store_append_rule *rule, int64_t now_ms,
         }
 
         bytes += len;
-        rule_step_add(step, rule_list_take(ready), log->first, log->tip + 1);
+        (void) store_rule_list_take(ready);
+        rule_step_add(step, log, log->first, log->tip + 1);
     }
 }
 
@@ -648,7 +455,7 @@ rule_item_tip(struct store_append_rule *rule, const struct store_step *step,
         return;
     }
 
-    rule_tip_know(log, item->seq, step->taken_ms);
+    store_rule_log_know(log, item->seq, step->taken_ms);
 }
 
 
@@ -700,14 +507,14 @@ rule_item_insert(struct store_append_rule *rule, const struct store_step *step,
     switch (item->result) {
 
     case STORE_STEP_DONE:
-        rule_tip_know(log, item->seq, step->taken_ms);
+        store_rule_log_know(log, item->seq, step->taken_ms);
         log->last = false;
         rule_tell(rule, log, STORE_STORED, item->seq, NULL);
         return true;
 
     case STORE_STEP_SEQ_TAKEN:
         if (!log->last) {
-            rule_tip_forget(log);     /* there is more than we knew */
+            store_rule_log_forget(log);     /* there is more than we knew */
             return false;
         }
 
@@ -727,7 +534,7 @@ rule_item_insert(struct store_append_rule *rule, const struct store_step *step,
         return false;
 
     default:
-        rule_tip_forget(log);
+        store_rule_log_forget(log);
         rule_tell(rule, log, STORE_UNKNOWN, 0, step->error);
         return true;
     }
@@ -744,7 +551,7 @@ rule_again(struct store_append_rule *rule, struct store_rule_log *log,
 {
     int64_t  pause;
 
-    rule_tip_forget(log);
+    store_rule_log_forget(log);
 
     if (++log->first->tries == STORE_TRIES) {
         rule_tell(rule, log, outcome, 0, text);
@@ -761,7 +568,7 @@ struct store_request *
 store_append_rule_fail(struct store_append_rule *rule, const char *text)
 {
     size_t                  i;
-    struct rule_list        all, *list;
+    struct store_rule_list        all, *list;
     struct store_rule_log  *log;
 
     for (i = 0; i <= RULE_KINDS; i++) {
@@ -772,7 +579,7 @@ store_append_rule_fail(struct store_append_rule *rule, const char *text)
         }
 
         all.first = list->first;
-        rule_list_init(list);
+        store_rule_list_init(list);
 
         while ((log = all.first) != NULL) {
             all.first = log->next;
@@ -886,43 +693,9 @@ store_append_rule_tip(const struct store_append_rule *rule,
 {
     const struct store_rule_log  *found;
 
-    found = rule_log_find(rule, log, rule_hash(log));
+    found = store_rule_log_find(&rule->logs, log);
 
     return found ? found->tip : 0;
-}
-
-
-static void
-rule_tip_know(struct store_rule_log *log, int64_t seq, int64_t known_ms)
-{
-    log->tip = seq;
-    log->known_ms = known_ms;
-    log->believed = true;
-}
-
-
-static void
-rule_tip_forget(struct store_rule_log *log)
-{
-    log->believed = false;
-    log->last = true;
-}
-
-
-/* FNV-1a */
-static uint32_t
-rule_hash(struct push_str name)
-{
-    size_t    i;
-    uint32_t  hash;
-
-    hash = 2166136261u;
-
-    for (i = 0; i < name.len; i++) {
-        hash = (hash ^ (uint8_t) name.data[i]) * 16777619u;
-    }
-
-    return hash ^ (hash >> 16);
 }
 
 
@@ -935,40 +708,4 @@ rule_random(struct store_append_rule *rule)
     rule->seed ^= rule->seed << 17;
 
     return rule->seed;
-}
-
-
-static void
-rule_list_init(struct rule_list *list)
-{
-    list->first = NULL;
-    list->last = &list->first;
-}
-
-
-static void
-rule_list_add(struct rule_list *list, struct store_rule_log *log)
-{
-    log->next = NULL;
-    *list->last = log;
-    list->last = &log->next;
-}
-
-
-static struct store_rule_log *
-rule_list_take(struct rule_list *list)
-{
-    struct store_rule_log  *log;
-
-    log = list->first;
-
-    if (log) {
-        list->first = log->next;
-
-        if (list->first == NULL) {
-            list->last = &list->first;
-        }
-    }
-
-    return log;
 }

@@ -1,8 +1,10 @@
 /*
  * store_mongo: what the files of this backend share
  *
- *     store_mongo.c          queues, threads, health
- *     store_mongo_db.c       the URL, the set: open, check, schema, epoch
+ *     store_mongo.c          queues, health, begin and end of the threads
+ *     store_mongo_work.c     what the threads do
+ *     store_mongo_db.c       the URL, the pool, connections, errors for people
+ *     store_mongo_schema.c   the set: check, indexes, epoch, clean
  *     store_mongo_bson.c     ids, ranges, options: built in one place
  *     store_mongo_append.c   a step of store_append_rule: tips, keys, inserts
  *     store_mongo_outcome.c  a reply to inserts --> what became of each (pure)
@@ -46,6 +48,8 @@ enum mongo_collection {
     MONGO_COLLECTION_COUNT
 };
 
+extern const char *const store_mongo_names[];
+
 #define MONGO_WRITE_MS  5000        /* wtimeout */
 #define MONGO_READ_MS   5000        /* maxTimeMS */
 #define MONGO_CHUNK     200         /* sub-queries of one command */
@@ -80,6 +84,13 @@ void store_mongo_db_close(struct store_mongo_db *db);
 int store_mongo_conn_open(struct store_mongo_conn *c,
     const struct store_mongo_db *db);
 void store_mongo_conn_close(struct store_mongo_conn *c);
+
+/* Checks the set, makes what is missing.  PUSH_OK and *info; PUSH_ERROR:
+   c->error. */
+int store_mongo_schema(struct store_mongo_conn *c, const mongoc_uri_t *uri,
+    struct store_info *info);
+
+int64_t store_mongo_now_ms(void);
 
 /* A harmless write: is there a majority again? */
 int store_mongo_probe(struct store_mongo_conn *c);

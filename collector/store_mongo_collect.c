@@ -58,7 +58,7 @@ struct store_mongo_collect {
     size_t                   slice_count;
     struct store_mongo_log   names[COLLECT_SLICE];
     char                     text[COLLECT_SLICE][PUSH_LOG_MAX];
-    int64_t                  highest[COLLECT_SLICE];    /* of the slice, a log */
+    int64_t                  highest[COLLECT_SLICE];    /* of a log, here */
     size_t                   name_count;
 };
 
@@ -437,7 +437,7 @@ collect_stubs(struct store_mongo_collect *g, struct store_mongo_conn *c,
 }
 
 
-/* Logs of neighbours in time are often the same: the last ones are looked at. */
+/* What is to be deleted, by logs. */
 static void
 collect_remember(struct store_mongo_collect *g)
 {

@@ -24,7 +24,7 @@ struct store_page {
     int64_t             now_s;
 };
 
-/* r->after is a number; r->last begins there.  PUSH_OK; PUSH_DECLINED: memory. */
+/* r->after is a number; r->last begins there.  PUSH_OK, PUSH_DECLINED. */
 int store_page_begin(struct store_page *p, struct store_read *r,
     int64_t now_s);
 

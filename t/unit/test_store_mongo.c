@@ -266,6 +266,7 @@ race_again(struct racer *r)
 static void
 race_wait(struct racer *one, struct racer *two)
 {
+    bool           again;
     size_t         i;
     struct pollfd  p[2];
     struct racer  *r[2] = { one, two };
@@ -281,7 +282,9 @@ race_wait(struct racer *one, struct racer *two)
             store_run(one->w.store);
             store_run(two->w.store);
         }
-    } while (race_again(one) | race_again(two));
+        again = race_again(one);
+        again |= race_again(two);
+    } while (again);
 }
 
 
