@@ -55,7 +55,8 @@ class Result:
     def line(self):
         counts = self.counts
         words = [f'{name}={counts[name]}' for name in (
-            'invoked', 'acked', 'delivered', 'connections', 'faults')]
+            'invoked', 'acked', 'delivered', 'connections', 'faults',
+            'unheard-voids')]
         words += [f'{name}={value}' for name, value in self.facts.items()]
         return ' '.join(words + [f'{kind}={counts[kind]}' for kind in KINDS])
 
@@ -237,11 +238,32 @@ class Check:
             self.bad('cross-delivered', f'{c.user} is welcomed as '
                      f'{event["u"]}', c=c.id)
 
-    def begin(self, c, log, seq):
+    def unheard(self, device, log, seq, when):
+        """A void that was written and not received moves the stored cursor of
+        a device that keeps none: it is not told again.  Counted apart."""
+        at = device.at.get(log, seq)
+
+        while at < seq and self.is_over(log, at + 1, when):
+            at += 1
+            device.seen.setdefault(log, {}).setdefault(at, when)
+            device.at[log] = at
+            self.told_void[log].add(at)
+            self.result.counts['unheard-voids'] += 1
+
+    def is_over(self, log, seq, when):
+        """Its time to live is over."""
+        invoked = self.invoked.get(self.owner.get((log, seq)))
+        return bool(invoked and invoked.get('ttl')
+                    and when > invoked['t'] + (invoked['ttl'] - 2) * S)
+
+    def begin(self, c, log, seq, when):
         """The first that a connection hears of a log for which it had no
         cursor: all after seq is to come."""
         device = self.devices[c.device]
         c.at[log] = seq
+
+        if device.forget:
+            self.unheard(device, log, seq, when)
 
         if log not in device.base:
             device.base[log] = device.at[log] = seq
@@ -296,7 +318,7 @@ class Check:
                      f'{(log, seq)}', **about)
 
         if log not in c.at:
-            self.begin(c, log, seq - 1)
+            self.begin(c, log, seq - 1, event['t'])
 
         if seq <= c.at[log]:
             self.bad('duplicated', f'{c.device} gets {log} {seq} again on '
@@ -332,7 +354,7 @@ class Check:
         device = self.devices[c.device]
 
         if log not in c.at:
-            self.begin(c, log, first - 1)
+            self.begin(c, log, first - 1, event['t'])
 
         if first > c.at[log] + 1 or last < first:
             self.bad('reordered', f'{c.device}: void {log} {first}..{last} '
@@ -354,7 +376,7 @@ class Check:
         event['full'] = log
 
         if log not in c.at:
-            self.begin(c, log, seq)
+            self.begin(c, log, seq, event['t'])
         elif c.at[log] != seq:
             self.bad('reordered', f'{c.device}: synced at {log} {seq}, but it '
                      f'has {c.at[log]}', c=c.id)
@@ -448,9 +470,8 @@ class Check:
                 key = self.owner.get((log, seq))
                 if key not in self.ok or self.run.get('clock'):
                     continue
-                ttl = self.invoked[key].get('ttl')
-                ended = ttl and when > self.invoked[key]['t'] + (ttl - 2) * S
-                if not (ended if why == 'expired' else self.run.get('cap')):
+                if not (self.is_over(log, seq, when) if why == 'expired'
+                        else self.run.get('cap')):
                     self.bad('lost', f'{log} {seq} is void ({why}), it had '
                              'time left', k=key, l=log, s=seq)
 

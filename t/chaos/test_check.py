@@ -194,8 +194,26 @@ def void_is_as_acked(s):
     s.msg(c, 'a', 7, 'a7')
 
 
+def void_not_received(s):
+    """Written as the connection broke: the server's cursor is behind it."""
+    s.publish('a6', 'user:a', 6, ttl=1)
+    s.publish('a7', 'user:a', 7)
+    c = s.open('a', 'f', None, forget=True)
+    s.msg(c, 'a', 5, 'a5')
+    s.ack(c, 5)
+    s.now += 5 * S
+    for name in ('d0', 'd1', 'referee'):
+        s.add('void', c=device(s, 'a', name)[-1], l='user', a=6, b=6,
+              why='expired')
+        s.msg(device(s, 'a', name)[-1], 'a', 7, 'a7')
+    c = s.open('a', 'f', None, forget=True)
+    s.msg(c, 'a', 7, 'a7')
+    s.add('synced', c=c, l='all', s=1)
+
+
 GOOD = (nothing_special, repeated_over_connections, unknown_then_there,
-        expired, fresh_device, replaced, parallel, kicked, void_is_as_acked)
+        expired, fresh_device, replaced, parallel, kicked, void_is_as_acked,
+        void_not_received)
 
 
 # --- bad ones: (what it must be called, change) -----------------------------
