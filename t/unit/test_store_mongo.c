@@ -449,6 +449,70 @@ test_names_with_dots_are_devices_of_their_own(void **state)
 }
 
 
+static int64_t
+collect(struct store_mongo_collect *g, struct store_mongo_conn *c,
+    const struct world *w, int64_t clock_ms)
+{
+    bool             more;
+    struct store_gc  gc;
+
+    memset(&gc, 0, sizeof(gc));
+
+    do {
+        assert_int_equal(store_mongo_collect(g, c, &gc, w->s.now_ms, clock_ms,
+                                             false, &more), PUSH_OK);
+    } while (more);
+
+    return gc.deleted;
+}
+
+
+static void
+test_nothing_is_deleted_while_an_older_tip_may_be_believed(void **state)
+{
+    char                         error[512];
+    struct world                *w;
+    struct store_info            info;
+    struct store_message         m;
+    struct store_mongo_db        db;
+    struct store_mongo_log       log;
+    struct store_mongo_conn      c;
+    struct store_mongo_collect  *g;
+
+    w = *state;
+    m = world_message(&w->s, "user:a", "", "1");
+    m.expires = w->s.now_ms / 1000 + 1;
+    assert_int_equal(world_append(&w->s, &m), STORE_STORED);
+    w->s.now_ms += (STORE_YOUNG_S + 1) * 1000;
+
+    assert_int_equal(store_mongo_db_open(&db, &w->s.conf, &info, error,
+                                         sizeof(error)), PUSH_OK);
+    assert_int_equal(store_mongo_conn_open(&c, &db), PUSH_OK);
+    g = store_mongo_collect_create();
+    assert_non_null(g);
+
+    assert_int_equal(collect(g, &c, w, 1000), 0);
+
+    /* the head is there before: R5 */
+
+    memset(&log, 0, sizeof(log));
+    log.name = PUSH_STR("user:a");
+    assert_int_equal(store_mongo_logs(&c, &log, 1), PUSH_OK);
+    assert_int_equal(log.head, 1);
+    assert_int_equal(log.floor, 1);
+
+    assert_int_equal(collect(g, &c, w, 1000 + STORE_TIP_MS), 0);
+    assert_int_equal(collect(g, &c, w, 1000 + 2 * STORE_TIP_MS - 1), 0);
+    assert_int_equal(collect(g, &c, w, 1000 + 2 * STORE_TIP_MS), 1);
+
+    store_mongo_collect_destroy(g);
+    store_mongo_conn_close(&c);
+    store_mongo_db_close(&db);
+
+    assert_int_equal(world_store(&w->s, "user:a", "2"), 2);
+}
+
+
 int
 main(void)
 {
@@ -466,6 +530,7 @@ main(void)
         WORLD_CASE(test_two_collectors_on_the_same_logs)
         WORLD_CASE(test_a_collector_sees_what_another_one_stored)
         WORLD_CASE(test_names_with_dots_are_devices_of_their_own)
+        WORLD_CASE(test_nothing_is_deleted_while_an_older_tip_may_be_believed)
     };
 
     failed = cmocka_run_group_tests_name("store_mongo", pure, NULL, NULL);
