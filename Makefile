@@ -7,6 +7,7 @@
 #   make module-static  build/static/nginx: nginx's source with the module in it
 #   make module-asan  build/asan/nginx: the same under ASan and UBSan
 #   make unit         build/unit/test_*, one program a file in t/unit
+#   make sim          build/t/sim/sim, the simulator
 #   make fuzz         runs t/fuzz, FUZZ_SECONDS=20 each (needs clang)
 #   make SAN=1 ...    the same under ASan and UBSan, in build/san
 #   make CC=clang ... the same by clang, in build/clang
@@ -176,6 +177,21 @@ build/fuzz/fuzz_redis: t/fuzz/fuzz_redis.c t/fuzz/fuzz.h $(PURE_SRC) \
 	    $(FUZZ_NGINX)/src/core/ngx_string.c \
 	    $(FUZZ_NGINX)/src/os/unix/ngx_alloc.c -l:libhiredis.a
 
+# The simulator: the product's objects, and a played world around them.  What
+# plant.c puts in front of them stands in SIM_WRAP.
+SIM_WRAP := collector_debts_add collector_acks_parse
+
+$(BUILD)/t/sim/%.o: ALLFLAGS += $(DAEMONS:%=-I%)
+
+$(BUILD)/t/sim/sim: $(call obj,$(wildcard t/sim/*.c)) \
+        $(BUILD)/libcollector.a $(BUILD)/libdispatcher.a \
+        $(BUILD)/libcommon.a $(BUILD)/libpush.a
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ \
+	    $(SIM_WRAP:%=-Wl,--wrap=%) -lcrypto
+
+sim: $(BUILD)/t/sim/sim
+
 # What ./run bench measures with.
 bench: $(BUILD)/bench/pushload $(BUILD)/bench/fdatasync $(BUILD)/bench/hostile \
        $(BUILD)/bench/fanload
@@ -196,6 +212,6 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all daemons unit module test-module module-static module-asan fuzz bench clean
+.PHONY: all daemons unit sim module test-module module-static module-asan fuzz bench clean
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

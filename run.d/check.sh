@@ -48,6 +48,7 @@ check_build() {
     check_step "build: daemons (clang)" make -j"$(nproc)" CC=clang daemons
     check_step "build: load client" make CC=gcc bench
     check_step "build: unit tests" make -j"$(nproc)" -k CC=gcc unit
+    check_step "build: simulator" make -j"$(nproc)" CC=gcc sim
     check_step "build: unit tests (sanitizers)" \
         make -j"$(nproc)" -k CC=gcc SAN=1 unit
 }
@@ -70,6 +71,8 @@ check_t() {
         check_step "$file" check_prove "$file"
     done
 
+    check_step "sim: 2000 seeds" timeout -k 5 600 \
+        build/t/sim/sim --file t/sim/seeds --seeds 1-2000
     check_step "fuzz: 5 s each" make FUZZ_CC=clang FUZZ_SECONDS=5 fuzz
 
     # The edge once more, where each wrong access is seen.
