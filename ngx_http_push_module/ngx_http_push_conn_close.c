@@ -213,15 +213,15 @@ ngx_http_push_conn_free(ngx_http_push_conn_t *ws)
 
     if (ws->queue) {
         c->error = 1;           /* no TLS alert into a record half written */
+    }
 
-        if (ws->close_reason == PUSH_CLOSE_SLOW) {
-            /* or the kernel would keep for minutes what it does not read */
-            ngx_memzero(&linger, sizeof(struct linger));
-            linger.l_onoff = 1;
+    if (c->error && ws->close_reason == PUSH_CLOSE_SLOW) {
+        /* or the kernel would keep for minutes what it does not read */
+        ngx_memzero(&linger, sizeof(struct linger));
+        linger.l_onoff = 1;
 
-            (void) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger,
-                              sizeof(struct linger));
-        }
+        (void) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger,
+                          sizeof(struct linger));
     }
 
     ngx_http_push_table_remove(ws);

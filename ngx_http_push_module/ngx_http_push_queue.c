@@ -31,8 +31,6 @@
 #define NGX_HTTP_PUSH_QUEUE_STUCK_MS   10000    /* the peer takes nothing */
 #define NGX_HTTP_PUSH_QUEUE_YIELD_MS   1000     /* less is a socket's hiccup */
 
-#define NGX_HTTP_PUSH_QUEUE_NO_MEMORY  "too much waits for those who do not read"
-
 
 static ngx_uint_t ngx_http_push_queue_memory(ngx_http_push_conn_t *ws,
     size_t len, size_t max, ngx_uint_t yield);
@@ -148,7 +146,11 @@ ngx_http_push_queue_memory(ngx_http_push_conn_t *ws, size_t len, size_t max,
         len += ngx_http_push_queue_size(size);
     }
 
-    while (len > max || w->queue_bytes > max - len) {
+    if (len > max) {
+        return 0;
+    }
+
+    while (w->queue_bytes > max - len) {
         if (!yield || ngx_http_push_queue_yield(ws) != NGX_OK) {
             return 0;
         }
@@ -158,11 +160,16 @@ ngx_http_push_queue_memory(ngx_http_push_conn_t *ws, size_t len, size_t max,
 }
 
 
-/* Another one, which has waited longest, goes. */
+/*
+ * Another one, which has waited longest, goes, and its memory at once: a Close
+ * would wait behind the frame that it does not read, and others would have to
+ * go as well.
+ */
 
 static ngx_int_t
 ngx_http_push_queue_yield(ngx_http_push_conn_t *ws)
 {
+    ngx_http_push_conn_t    *other;
     ngx_http_push_queue_t   *q;
     ngx_http_push_worker_t  *w;
 
@@ -181,9 +188,12 @@ ngx_http_push_queue_yield(ngx_http_push_conn_t *ws)
         return NGX_DECLINED;
     }
 
-    ngx_http_push_conn_close(q->ws, PUSH_CLOSE_SLOW, 0,
-                             NGX_HTTP_PUSH_QUEUE_NO_MEMORY,
-                             sizeof(NGX_HTTP_PUSH_QUEUE_NO_MEMORY) - 1);
+    other = q->ws;
+
+    ngx_http_push_conn_abort(other, PUSH_CLOSE_SLOW);
+
+    other->c->error = 1;        /* a frame is cut */
+    ngx_http_push_queue_clear(other);
 
     return NGX_OK;
 }

@@ -20,7 +20,7 @@
 /*
  * own: beyond the bounds, up to a hard cap (then NGX_DECLINED as well).  Where
  * push_send_memory is used up, whoever has waited longest, and for a second at
- * least, is closed to make room.
+ * least, goes at once to make room.
  */
 ngx_int_t ngx_http_push_queue_add(ngx_http_push_conn_t *ws,
     ngx_http_push_msg_t *m, ngx_uint_t own);

@@ -175,13 +175,16 @@ $edge->stop('QUIT');
 $edge = Push::Edge->new(redis => 0, http => 'push_send_memory 2m;'
     . ' push_drain_time 0;', location => 'push_send_queue 128 256k;');
 
-my @slow = map {
+sub slow_client {
+    my ($user) = @_;
     my $s = IO::Socket::INET->new(Proto => 'tcp');
     socket($s, PF_INET, SOCK_STREAM, 0);
     setsockopt($s, SOL_SOCKET, SO_RCVBUF, 4096);
     connect($s, sockaddr_in($edge->{port}, inet_aton('127.0.0.1'))) or die $!;
-    $edge->ws("s$_", raw => 1, socket => $s);
-} 1 .. 24;
+    return $edge->ws($user, raw => 1, socket => $s);
+}
+
+my @slow = map { slow_client("s$_") } 1 .. 24;
 
 my $text = '"' . 'x' x 40000 . '"';
 my $most = 0;
@@ -206,6 +209,36 @@ ok(Push::Edge::wait_until(sub {
     my $s = $edge->status; $s && $s->{queue_bytes} == 0
 }, 10), 'nothing is left');
 
+$edge->stop('QUIT');
+
+# 16 with one long frame each fill 4m: another one takes the place of one
+
+$edge = Push::Edge->new(redis => 0, http => 'push_send_memory 4m;'
+    . ' push_drain_time 0;', location => 'push_send_queue 8 1m;');
+@slow = map { slow_client("s$_") } 1 .. 30;
+$text = '"' . 'x' x 250000 . '"';
+
+for my $round (1 .. 40) {
+    $edge->deliver("epoch e1\n" . Push::Edge::item('user', "s$_", 0, $text))
+        for 1 .. 30;
+    last if $edge->status->{queue_bytes} > 3900000;
+}
+
+my $full = $edge->status;
+cmp_ok($full->{queue_bytes}, '>', 3900000, 'long frames fill push_send_memory');
+
+# who has waited for less than a second stays: until then it is answered slow
+my $reader = $edge->ws('reader', raw => 1);
+ok(Push::Edge::wait_until(sub {
+    ($edge->deliver("epoch e1\n" . Push::Edge::item('user', 'reader', 0, $text)
+        ))[1] eq 'ok 1';
+}), 'room is made');
+is(length(($reader->next_frame // {})->{payload} // ''), length($text),
+    'who reads gets a long one');
+is($edge->status->{closed_slow} - $full->{closed_slow}, 1,
+    '... for which one other goes, not all of them');
+
+$_->drop for @slow, $reader;
 $edge->stop('QUIT');
 $edge->logs_ok_now;
 
