@@ -98,6 +98,10 @@ ngx_http_push_answer_void(ngx_http_push_conn_t *ws,
 
     from = item->seq;
 
+    /* what the void says is no ack: the client may never hear it */
+
+    ngx_http_push_delivery_tell_ack(ws, log);
+
     switch (push_delivery_void(&ws->logs[log], &from, item->to,
                                ngx_http_push_now()))
     {

@@ -143,31 +143,44 @@ ngx_http_push_delivery_start(ngx_http_push_conn_t *ws,
 void
 ngx_http_push_delivery_close(ngx_http_push_conn_t *ws)
 {
-    char             own[PUSH_LOG_MAX];
-    struct push_str  log;
-
     if (!ws->ready) {
         return;
     }
 
-    if (ws->ack_dirty) {
+    ngx_http_push_delivery_tell_ack(ws, NGX_HTTP_PUSH_OWN);
+    ngx_http_push_delivery_tell_ack(ws, NGX_HTTP_PUSH_ALL);
+    ngx_http_push_binding_remove(ws);
+}
+
+
+void
+ngx_http_push_delivery_tell_ack(ngx_http_push_conn_t *ws, ngx_uint_t i)
+{
+    char             own[PUSH_LOG_MAX];
+    struct push_str  log;
+
+    if (i == NGX_HTTP_PUSH_ALL) {
+        if (!ws->all_dirty) {
+            return;
+        }
+
+        ws->all_dirty = 0;
+        log = PUSH_STR("all");
+
+    } else {
+        if (!ws->ack_dirty) {
+            return;
+        }
+
         ws->ack_dirty = 0;
+        ws->ack_ms = ngx_http_push_now();
         log.data = own;
         log.len = ngx_sprintf((u_char *) own, "user:%*s",
                               (size_t) ws->user->len, ws->user->name)
                   - (u_char *) own;
-
-        ngx_http_push_binding_ack(ws, log,
-                      push_delivery_acked(&ws->logs[NGX_HTTP_PUSH_OWN]));
     }
 
-    if (ws->all_dirty) {
-        ws->all_dirty = 0;
-        ngx_http_push_binding_ack(ws, PUSH_STR("all"),
-                      push_delivery_acked(&ws->logs[NGX_HTTP_PUSH_ALL]));
-    }
-
-    ngx_http_push_binding_remove(ws);
+    ngx_http_push_binding_ack(ws, log, push_delivery_acked(&ws->logs[i]));
 }
 
 
@@ -176,10 +189,8 @@ ngx_http_push_delivery_close(ngx_http_push_conn_t *ws)
 void
 ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
 {
-    char             own[PUSH_LOG_MAX];
-    uint32_t         at;
-    ngx_uint_t       i;
-    struct push_str  log;
+    uint32_t    at;
+    ngx_uint_t  i;
 
     if (!ws->ready || ws->closing) {
         return;
@@ -230,15 +241,7 @@ ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now)
             if (!ngx_http_push_before(now, ws->ack_ms
                                            + (uint32_t) ws->conf->ack_interval))
             {
-                ws->ack_dirty = 0;
-                ws->ack_ms = now;
-                log.data = own;
-                log.len = ngx_sprintf((u_char *) own, "user:%*s",
-                                      (size_t) ws->user->len, ws->user->name)
-                          - (u_char *) own;
-
-                ngx_http_push_binding_ack(ws, log,
-                          push_delivery_acked(&ws->logs[NGX_HTTP_PUSH_OWN]));
+                ngx_http_push_delivery_tell_ack(ws, NGX_HTTP_PUSH_OWN);
 
             } else if (ngx_http_push_before(ws->ack_ms
                                             + (uint32_t) ws->conf->ack_interval,

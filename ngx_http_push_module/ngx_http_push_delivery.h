@@ -25,6 +25,8 @@ void ngx_http_push_delivery_begin(ngx_http_push_conn_t *ws);
 /* log is a place in ws->logs.  May close ws. */
 void ngx_http_push_delivery_ack(ngx_http_push_conn_t *ws, ngx_uint_t log,
     int64_t seq);
+/* Tells Redis what the client has acked in this log, if that is not told. */
+void ngx_http_push_delivery_tell_ack(ngx_http_push_conn_t *ws, ngx_uint_t log);
 /* The wheel's look: asks that are due, renewals, slow ones. May close ws. */
 void ngx_http_push_delivery_tick(ngx_http_push_conn_t *ws, uint32_t now);
 /* The queue has drained to half. */

@@ -73,6 +73,40 @@ ok(wait_until(sub { asked('u1') > $n }), 'a trigger');
 is($asked[-1]{logs}, 'user:u1 5 64', 'asks for the own log');
 is($asked[-1]{epoch}, 'e2', "with the edge's epoch");
 
+# A void is told to the client, and is no ack: the client may never hear it.  The
+# second ack waits for push_ack_interval when the void comes.
+
+my $u9 = $edge->ws('u9');
+$u9->hello(device => 'd9', epoch => 'e2', cursors => { user => 0, all => 0 });
+$u9->wait_for('welcome');
+ok(wait_until(sub { asked('u9') }), 'another client asks');
+answer((asked('u9'))[-1], 'user:u9', 'all');
+$n = asked('u9');
+
+sub message { Push::Edge::item('user', 'u9', $_[0], '"a"') }
+
+$edge->deliver("epoch e2\n" . message(1) . message(2));
+$u9->wait_for('message') for 1, 2;
+$u9->ack('user', $_) for 1, 2;
+$edge->deliver("epoch e2\n" . message(5));
+ok(wait_until(sub { asked('u9') > $n }), 'what is missing is asked for');
+$last = (asked('u9'))[-1];
+my $conn = "$last->{inst}.$last->{conn}";
+is_deeply([ $edge->deliver("epoch e2\n"
+        . "begin $conn user:u9 $last->{rid} 2\n"
+        . "void $conn user:u9 3 5 expired\n"
+        . "tip $conn user:u9 $last->{rid} 5\n") ],
+    [ 200, ('ok 1') x 3 ], 'a void behind what was acked');
+is_deeply([ @{ $u9->wait_for('void') }{qw(from to)} ], [ 3, 5 ],
+    'the client hears it');
+$u9->send_close(1000);
+ok(wait_until(sub {
+    grep { $_->{event} eq 'close' } $edge->stream('push:ev:conn')
+}), 'and leaves');
+is_deeply([ map { $_->{acks} =~ /^u9 d9 user:u9 (\d+)$/mg }
+        $edge->stream('push:ev:ack') ], [ 1, 2 ],
+    'what it acked is told, and no more');
+
 ok(wait_until(sub { asked('-') >= 2 }, 15),
     'the log of all is asked for again when the lease is old enough');
 
