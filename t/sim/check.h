@@ -77,6 +77,8 @@ void check_restored(void);
 
 /* All that was acked is where it must be; the store itself. */
 void check_settled(void);
+/* The same, earlier, of those who lack something and do not even ask. */
+void check_idle(void);
 void check_store(void);
 /* An ack is written: nobody may have acked less. */
 void check_cursor(unsigned log, const char *uid, const char *device,

@@ -65,6 +65,46 @@ check_settled(void)
 }
 
 
+void
+check_idle(void)
+{
+    unsigned               i, m, log;
+    struct client         *c;
+    struct check_device   *d;
+    struct check_message  *message;
+
+    for (m = 1; m < check_count && !check_over(); m++) {
+        message = &check_table[m];
+
+        if (message->ok_us == 0 || message->ok_us > sim.now_us - S(10)
+            || message->expires != 0 || message->epoch != check_epoch)
+        {
+            continue;
+        }
+
+        log = message->log == SIM_ALL;
+
+        for (i = 0; i < client_count(); i++) {
+            c = client_at(i);
+            d = &check_devices[i];
+
+            if ((log || c->user == message->log) && c->open
+                && c->socket->conn != NULL && !c->socket->half_open
+                && d->connected_us < sim.now_us - S(25)
+                && !edge_asking(c->socket->conn, log)
+                && d->start[log] >= 0 && message->seq > d->pos[log])
+            {
+                check_fail("liveness", "u%u.%s has not got message %u, "
+                           "%s@%lld, and does not ask", c->user, c->device, m,
+                           daemons_log(message->log).data,
+                           (long long) message->seq);
+                return;
+            }
+        }
+    }
+}
+
+
 static void
 check_delivered(unsigned m, const struct base_doc *doc)
 {

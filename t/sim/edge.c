@@ -99,9 +99,12 @@ edge_kill(unsigned i)
 bool
 edge_asking(const struct edge_conn *conn, unsigned log)
 {
-    return (conn->logs[log].flags & PUSH_DELIVERY_ASKING)
-           || (log == EDGE_ALL
-               && (conn->edge->ring.d.flags & PUSH_DELIVERY_ASKING));
+    unsigned  flags;
+
+    flags = PUSH_DELIVERY_ASKING | PUSH_DELIVERY_ASK;
+
+    return (conn->logs[log].flags & flags)
+           || (log == EDGE_ALL && (conn->edge->ring.d.flags & flags));
 }
 
 

@@ -31,7 +31,7 @@ void edge_lost(struct edge_conn *conn);
 void edge_room(struct edge_conn *conn);
 struct sim_proc *edge_proc(struct edge_conn *conn);
 
-/* A request is out: what comes by itself waits for the answer. */
+/* A request is out, or about to be: what comes by itself waits for it. */
 bool edge_asking(const struct edge_conn *conn, unsigned log);
 
 extern uint64_t  edge_kills;

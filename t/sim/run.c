@@ -73,6 +73,10 @@ run_seed(uint64_t seed, bool check, bool trace)
     if (sim.phase == PHASE_HEALED) {
         sim.phase = PHASE_CALM;
 
+        if (!check || sim.mix.faults >> FAULT_STALE_READ & 1) {
+            check_idle();
+        }
+
         /* in every other seed: a message repairs what a tail lacks */
 
         if (sim.seed % 2 == 0) {
