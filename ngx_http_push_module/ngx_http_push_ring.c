@@ -120,8 +120,9 @@ ngx_http_push_ring_item(const struct push_lines_item *item)
         verdict = push_delivery_begin(&ring->d, item->rid, item->seq);
 
         if (push_delivery_sent(&ring->d) != from) {
-            /* it has just started */
+            /* it has just started: who is behind asks for itself */
             ring->tail = push_delivery_sent(&ring->d) + 1;
+            ngx_http_push_fan_out_start(w);
         }
 
         break;
