@@ -46,6 +46,7 @@ edge_ring_item(struct edge *e, const struct push_lines_item *item)
 
         if (push_delivery_sent(&ring->d) != from) {
             ring->tail = push_delivery_sent(&ring->d) + 1;
+            edge_ring_fan_out(e);
         }
 
         break;

@@ -90,6 +90,7 @@ redis_link_kill(void)
     link_up = false;
 
     for (r = link_all; r != NULL; r = r->next) {
+        r->broken = true;
         sim_after(sim_below(2000), (void (*)(void *)) link_break, r, r->proc);
     }
 }
