@@ -11,10 +11,12 @@
 #   make fuzz         runs t/fuzz, FUZZ_SECONDS=20 each (needs clang)
 #   make SAN=1 ...    the same under ASan and UBSan, in build/san
 #   make CC=clang ... the same by clang, in build/clang
+#   make FAULTS=1 ... with points at which a process can be made to die (see
+#                     common/fault_point.h), in build/faults
 
 SHELL    := /bin/bash
 CC       ?= cc
-BUILD    := build$(if $(SAN),/san)$(if $(filter clang%,$(CC)),/clang)
+BUILD    := build$(if $(FAULTS),/faults)$(if $(SAN),/san)$(if $(filter clang%,$(CC)),/clang)
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes
 comma    := ,
@@ -22,7 +24,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined \
             -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 CFLAGS   ?= -O2 -g
 ALLFLAGS  = -std=gnu11 $(WARN) -D_GNU_SOURCE -Icommon -MMD -MP $(CFLAGS) \
-            $(SANFLAGS) -pthread
+            $(SANFLAGS) $(if $(FAULTS),-DFAULT_POINTS) -pthread
 
 VERSION  := $(shell sed -n 's/^\#\# *\([0-9][0-9.]*\).*/\1/p' CHANGES.md \
             2>/dev/null | head -n 1)
@@ -113,7 +115,8 @@ $(BUILD)/%.o: %.c
 # The module, four ways.  run.d/nginx.sh configures and makes; nginx's own
 # makefile knows which objects are out of date, so only a change gets there.
 MODULE_SRC := config run.d/nginx.sh $(wildcard ngx_http_push_module/*) \
-              $(wildcard common/push*.[ch]) $(wildcard t/echo/*)
+              $(wildcard common/push*.[ch]) common/fault_point.h \
+              $(wildcard t/echo/*)
 
 module: $(BUILD)/ngx_http_push_module.so
 test-module: $(BUILD)/test/ngx_http_push_module.so
@@ -121,7 +124,7 @@ module-static: $(BUILD)/static/nginx
 module-asan: $(BUILD)/asan/nginx
 
 $(BUILD)/ngx_http_push_module.so: $(MODULE_SRC)
-	@CC=$(CC) run.d/nginx.sh dynamic $(BUILD)/nginx-dev $@
+	@CC=$(CC) run.d/nginx.sh $(if $(FAULTS),faults,dynamic) $(BUILD)/nginx-dev $@
 
 $(BUILD)/test/ngx_http_push_module.so: $(MODULE_SRC)
 	@CC=$(CC) run.d/nginx.sh test $(BUILD)/nginx-test $@

@@ -21,6 +21,7 @@
 #include "collector_hand_over.h"
 #include "collector_job.h"
 #include "collector_result.h"
+#include "fault_point.h"
 
 #define APPEND_RETRY_AFTER_S  1
 #define APPEND_FULL           "the queue is full, try again later"
@@ -486,6 +487,7 @@ append_done(struct store_request *r)
 
     job = r->data;
 
+    PUSH_FAULT_POINT("hand-over");
     append_hand_over(job);
     append_count(job);
 
@@ -607,6 +609,7 @@ static void
 append_finish(struct collector_job *job)
 {
     if (job->request) {
+        PUSH_FAULT_POINT("publish-reply");
         collector_result_answer(job);
     }
 

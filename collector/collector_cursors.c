@@ -14,6 +14,7 @@
 
 #include "collector_reader.h"
 #include "collector_request.h"
+#include "fault_point.h"
 
 #define CURSORS_BATCH      100          /* entries of one read */
 #define CURSORS_PACE_MS    100          /* between commits, unless it is busy */
@@ -365,6 +366,7 @@ cursors_commit(struct collector_cursors *k)
             put->count = STORE_CURSORS_MAX;
         }
 
+        PUSH_FAULT_POINT("ack-read");
         k->committing = store_cursors_put(k->c->store, put) == PUSH_OK;
 
         if (!k->committing) {
@@ -405,6 +407,7 @@ cursors_put_done(struct store_request *r)
         }
     }
 
+    PUSH_FAULT_POINT("ack-written");
     b->done += b->put.count;
     cursors_commit(k);
 }

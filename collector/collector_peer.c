@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault_point.h"
 #include "http_client.h"
 #include "push_lines.h"
 
@@ -321,6 +322,7 @@ peer_done(const struct http_client_result *result, void *data)
 
     p->tries = 0;
 
+    PUSH_FAULT_POINT("handed-over");
     peer_answers(p, result);
 
     p->conf.on_free(p, p->conf.data);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collector_hand_over.h"
+#include "fault_point.h"
 
 #define REPAIR_ITEMS    1000
 #define REPAIR_BYTES    PUSH_BODY_MAX
@@ -211,6 +212,8 @@ repair_mark_done(struct store_request *request)
         free(put);
         return;
     }
+
+    PUSH_FAULT_POINT("mark-written");
 
     if (request->result == STORE_OK) {
         r->mark->put = put->m.row;

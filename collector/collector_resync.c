@@ -19,6 +19,7 @@
 #include "collector_answer.h"
 #include "collector_hand_over.h"
 #include "collector_reader.h"
+#include "fault_point.h"
 
 #define RESYNC_BATCH       100          /* entries of one read */
 #define RESYNC_FIELDS      32           /* pairs of an entry, no more */
@@ -359,6 +360,7 @@ resync_put_done(struct store_request *r)
         return;
     }
 
+    PUSH_FAULT_POINT("resync-start");
     resync_logs(w);
 }
 
@@ -419,6 +421,8 @@ resync_read_done(struct store_request *r)
         resync_forget(w, "out of memory");
         return;
     }
+
+    PUSH_FAULT_POINT("resync-page");
 
     w->i++;
     resync_logs(w);
@@ -492,6 +496,7 @@ resync_answer(struct resync_work *w)
     }
 
     metrics_add(&c->counters.resync_messages, w->answer.messages);
+    PUSH_FAULT_POINT("resync-answered");
 
     resync_done(w);
 }

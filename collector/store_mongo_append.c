@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault_point.h"
+
 struct store_mongo_append {
     bson_t                  documents[STORE_STEP_MAX];
     const bson_t           *pointers[STORE_STEP_MAX];
@@ -110,6 +112,8 @@ append_tips(struct store_mongo_append *a, struct store_mongo_conn *c,
         step->items[i].seq = a->logs[i].tip;
         step->items[i].result = STORE_STEP_DONE;
     }
+
+    PUSH_FAULT_POINT("store-tips");
 
     return PUSH_OK;
 }
@@ -252,9 +256,14 @@ append_inserts(struct store_mongo_append *a, struct store_mongo_conn *c,
     bson_append_bool(&options, "ordered", -1, step->ordered);
     bson_append_bool(&options, "validate", -1, false);
 
+    PUSH_FAULT_POINT("store-sent");
+
     ok = mongoc_collection_insert_many(c->collections[MONGO_MESSAGES],
                                        a->pointers, step->count, &options,
                                        &reply, &error);
+
+    PUSH_FAULT_POINT("store-acked");
+    PUSH_FAULT_POINT_IF(step->ordered, "store-hot");
 
     rc = store_mongo_outcome(step, ok, &reply, &error, c->error,
                              sizeof(c->error));

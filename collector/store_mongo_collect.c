@@ -24,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault_point.h"
+
 #define COLLECT_SLICE    500            /* messages */
 #define COLLECT_LOGS     20000          /* of a round */
 #define COLLECT_DELETES  100            /* logs of a command */
@@ -187,9 +189,13 @@ collect_list(struct store_mongo_collect *g, struct store_mongo_conn *c,
     }
 
     if (g->slice_count) {
-        if (collect_heads(g, c) != PUSH_OK
-            || collect_stubs(g, c, gc) != PUSH_OK)
-        {
+        if (collect_heads(g, c) != PUSH_OK) {
+            return PUSH_ERROR;
+        }
+
+        PUSH_FAULT_POINT("gc-head");
+
+        if (collect_stubs(g, c, gc) != PUSH_OK) {
             return PUSH_ERROR;
         }
 
@@ -510,6 +516,7 @@ collect_delete(struct store_mongo_collect *g, struct store_mongo_conn *c,
         bson_destroy(&query);
     }
 
+    PUSH_FAULT_POINT("gc-delete");
     rc = collect_run(c, bulk, "nRemoved", &gc->deleted);
     mongoc_bulk_operation_destroy(bulk);
 

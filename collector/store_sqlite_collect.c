@@ -16,6 +16,8 @@
 
 #include "store_sqlite.h"
 
+#include "fault_point.h"
+
 #define COLLECT_SLICE  200
 
 struct collect_row {
@@ -63,6 +65,8 @@ store_sqlite_collect(struct store_sqlite_db *db, struct store_gc *g,
         }
     }
 
+    PUSH_FAULT_POINT("gc-head");
+
     for (i = 0; i < count; i++) {
         r = &rows[i];
 
@@ -86,6 +90,8 @@ store_sqlite_collect(struct store_sqlite_db *db, struct store_gc *g,
             return PUSH_ERROR;
         }
     }
+
+    PUSH_FAULT_POINT("gc-delete");
 
     if (store_sqlite_db_do(db, STORE_SQLITE_COMMIT) != PUSH_OK) {
         return PUSH_ERROR;

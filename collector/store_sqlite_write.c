@@ -19,6 +19,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "fault_point.h"
+
 #define WRITER_GROUP_MAX      2048          /* messages of a transaction */
 #define WRITER_GROUP_BYTES    (1024 * 1024)
 
@@ -215,8 +217,10 @@ store_sqlite_writer_group(struct store_sqlite_writer *w,
 commit:
 
     if (rc == PUSH_OK) {
+        PUSH_FAULT_POINT("store-sent");
         unknown = true;
         rc = store_sqlite_db_do(&w->db, STORE_SQLITE_COMMIT);
+        PUSH_FAULT_POINT("store-acked");
     }
 
     if (rc == PUSH_OK) {
@@ -261,6 +265,7 @@ writer_append(struct store_sqlite_writer *w, struct store_append *a,
 
         room_take(room, 1, m->data.len);
         a->committed++;
+        PUSH_FAULT_POINT("store-put");
     }
 
     return PUSH_OK;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fault_point.h"
 #include "http_builtin.h"
 
 /*
@@ -97,6 +98,7 @@ http_intake_end(void *data, struct MHD_Connection *c, void **con,
     }
 
     metrics_add(counter, 1);
+    PUSH_FAULT_POINT_IF(r->body_len > 0, "replied");
 
     if (r->cancel != NULL) {
         r->cancel(r->cancel_data);

@@ -8,6 +8,7 @@
 #include "dispatcher_in.h"
 
 #include "dispatcher_lookup.h"
+#include "fault_point.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,7 @@ dispatcher_in_reply(struct dispatcher_request *request)
         return;
     }
 
+    PUSH_FAULT_POINT("dispatch-reply");
     len = 0;
 
     for (i = 0; i < request->count; i++) {

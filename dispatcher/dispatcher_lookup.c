@@ -16,6 +16,7 @@
 #include "dispatcher_in.h"
 #include "dispatcher_nodes.h"
 #include "dispatcher_send.h"
+#include "fault_point.h"
 #include "redis.h"
 
 #include <stdio.h>
@@ -164,6 +165,7 @@ dispatcher_lookup_bindings(const struct redis_reply *reply, void *data)
         return;
     }
 
+    PUSH_FAULT_POINT("lookup-done");
     former = item->plan.bindings;
     dispatcher_plan_targets(&item->plan, bindings, count);
     free(former);

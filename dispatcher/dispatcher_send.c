@@ -11,6 +11,7 @@
 
 #include "dispatcher_lookup.h"
 #include "dispatcher_nodes.h"
+#include "fault_point.h"
 #include "http_client.h"
 
 #include <event2/event.h>
@@ -331,6 +332,7 @@ dispatcher_send_post(struct dispatcher_batch *batch)
     request.reply_max = PUSH_ITEMS_MAX * PUSH_LINES_ANSWER_MAX + 1024;
     request.wanted[0] = "Push-Instance";
 
+    PUSH_FAULT_POINT("edge-post");
     batch->call = http_client_send(d->client, &request, dispatcher_send_done,
                                    batch);
     explicit_bzero(secret, sizeof(secret));
@@ -350,6 +352,7 @@ dispatcher_send_done(const struct http_client_result *result, void *data)
 
     node = batch->node;
     batch->call = NULL;
+    PUSH_FAULT_POINT("edge-posted");
 
     if (result->status == 0 && !result->sent && !batch->again
         && daemon_monotonic_ms() - batch->since_ms <= DISPATCHER_WAIT_MS)

@@ -9,6 +9,7 @@
  */
 
 #include "ngx_http_push_answer.h"
+#include "fault_point.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_device.h"
@@ -73,6 +74,7 @@ ngx_http_push_answer_message(ngx_http_push_conn_t *ws,
     ngx_http_push_message_init(&m, item);
 
     answer = ngx_http_push_message_give(ws, log, &m, 1);
+    PUSH_FAULT_POINT("edge-answer");
 
     if (answer.reply == PUSH_LINES_GAP || answer.reply == PUSH_LINES_SLOW) {
         ngx_http_push_delivery_ask(ws);

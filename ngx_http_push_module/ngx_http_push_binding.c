@@ -15,13 +15,13 @@
  */
 
 #include "ngx_http_push_binding_state.h"
+#include "fault_point.h"
 #include "ngx_http_push_delivery.h"
 #include "ngx_http_push_device.h"
 #include "ngx_http_push_table.h"
 
 
 #define NGX_HTTP_PUSH_BINDING_TTL_MS    90000
-#define NGX_HTTP_PUSH_BINDING_FLUSH_MS  200
 #define NGX_HTTP_PUSH_BINDING_ADD       8       /* commands of an add */
 #define NGX_HTTP_PUSH_BINDING_ADD_BYTES 4096    /* more than they ever take */
 
@@ -138,6 +138,9 @@ ngx_http_push_binding_add(ngx_http_push_conn_t *ws)
     {
         ngx_http_push_binding_dirty(b, ws);
     }
+
+    PUSH_FAULT_POINT_DO("edge-bound",
+        ngx_http_push_redis_flush(b->redis, NGX_HTTP_PUSH_BINDING_FLUSH_MS));
 }
 
 

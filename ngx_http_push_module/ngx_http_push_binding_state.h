@@ -14,6 +14,7 @@
 #define NGX_HTTP_PUSH_BINDING_ARGS    40
 #define NGX_HTTP_PUSH_BINDING_TEXT    1024
 #define NGX_HTTP_PUSH_BINDING_PACK    65536
+#define NGX_HTTP_PUSH_BINDING_FLUSH_MS  200
 
 typedef struct {
     ngx_uint_t                  argc;

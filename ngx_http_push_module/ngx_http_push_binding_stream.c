@@ -10,6 +10,7 @@
  */
 
 #include "ngx_http_push_binding_state.h"
+#include "fault_point.h"
 #include "ngx_http_push_device.h"
 #include "ngx_http_push_queue.h"
 
@@ -314,6 +315,9 @@ ngx_http_push_binding_request(ngx_http_push_binding_t *b,
         return NGX_DECLINED;
     }
 
+    PUSH_FAULT_POINT_DO("edge-asked",
+        ngx_http_push_redis_flush(b->redis, NGX_HTTP_PUSH_BINDING_FLUSH_MS));
+
     b->rid = rq->rid;
     ngx_http_push_count(resyncs);
 
@@ -454,6 +458,8 @@ ngx_http_push_binding_stream_flush(ngx_http_push_binding_t *b)
     ngx_http_push_binding_arg(&cmd, b->pack_epoch, b->pack_epoch_len);
     ngx_http_push_binding_word(&cmd, "acks");
     ngx_http_push_binding_arg(&cmd, b->pack, b->pack_len);
+
+    PUSH_FAULT_POINT("edge-acks");
 
     if (ngx_http_push_binding_send(b, &cmd, NULL, 0) == NGX_OK) {
         b->pack_lines = 0;

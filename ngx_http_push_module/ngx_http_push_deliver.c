@@ -10,6 +10,7 @@
  */
 
 #include "ngx_http_push_deliver.h"
+#include "fault_point.h"
 #include "ngx_http_push_batch.h"
 
 
@@ -342,6 +343,7 @@ ngx_http_push_deliver_done(ngx_http_push_batch_t *b, void *data)
 
     ngx_http_set_log_request(c->log, r);
 
+    PUSH_FAULT_POINT("edge-reply");
     answers = ngx_http_push_batch_answers(b, &n);
 
     ngx_http_push_deliver_count(answers, n);

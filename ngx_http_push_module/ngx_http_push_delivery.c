@@ -10,6 +10,7 @@
  */
 
 #include "ngx_http_push_delivery.h"
+#include "fault_point.h"
 #include "ngx_http_push_binding.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_device.h"
@@ -331,6 +332,7 @@ ngx_http_push_delivery_ack(ngx_http_push_conn_t *ws, ngx_uint_t log,
         return;
 
     case PUSH_DELIVERY_WRITE:
+        PUSH_FAULT_POINT("edge-ack");
         break;
 
     default:

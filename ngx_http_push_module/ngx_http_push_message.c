@@ -9,6 +9,7 @@
  */
 
 #include "ngx_http_push_message.h"
+#include "fault_point.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_conn_log.h"
 #include "ngx_http_push_msg.h"
@@ -80,6 +81,7 @@ ngx_http_push_message_give(ngx_http_push_conn_t *ws, ngx_uint_t log,
         return (struct push_lines_answer) { PUSH_LINES_GAP, 0 };
     }
 
+    PUSH_FAULT_POINT("edge-enqueued");
     ngx_http_push_count(messages_out);
     ws->messages++;
 

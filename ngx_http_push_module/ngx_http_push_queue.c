@@ -12,6 +12,7 @@
  */
 
 #include "ngx_http_push_queue.h"
+#include "fault_point.h"
 #include "ngx_http_push_conn.h"
 #include "ngx_http_push_msg.h"
 #include "ngx_http_push_slab.h"
@@ -278,6 +279,8 @@ ngx_http_push_queue_flush(ngx_http_push_conn_t *ws)
         if (n == NGX_ERROR) {
             return NGX_ERROR;
         }
+
+        PUSH_FAULT_POINT("edge-written");
 
         if (n == NGX_AGAIN) {
             c->write->ready = 0;

@@ -46,6 +46,8 @@ check_build() {
         make CC=gcc module-asan
     check_step "build: daemons (gcc)" make -j"$(nproc)" CC=gcc daemons
     check_step "build: daemons (clang)" make -j"$(nproc)" CC=clang daemons
+    check_step "build: module and daemons with fault points" \
+        make -j"$(nproc)" CC=gcc FAULTS=1 daemons module
     check_step "build: load client" make CC=gcc bench
     check_step "build: unit tests" make -j"$(nproc)" -k CC=gcc unit
     check_step "build: simulator" make -j"$(nproc)" CC=gcc sim

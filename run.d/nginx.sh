@@ -4,6 +4,7 @@
 #
 #   run.d/nginx.sh dynamic DIR OUT    .so for the installed nginx (nginx-dev)
 #   run.d/nginx.sh test DIR OUT       the same with push_test_echo (t/echo)
+#   run.d/nginx.sh faults DIR OUT     the same with fault points
 #   run.d/nginx.sh static DIR OUT     an nginx with the module linked in
 #   run.d/nginx.sh asan DIR OUT       the same under ASan and UBSan, with echo
 #   run.d/nginx.sh SUITE DIR OUT      as static, of bookworm, trixie or sid,
@@ -180,8 +181,9 @@ echo=-DNGX_HTTP_PUSH_TEST
 flags=()
 
 case $kind in
-dynamic|test)
-    [ "$kind" = dynamic ] || strict+=("$echo")
+dynamic|test|faults)
+    [ "$kind" != test ] || strict+=("$echo")
+    [ "$kind" != faults ] || strict+=(-DFAULT_POINTS)
     copy_dev
     cd "$dir/src"
     NGX_CONF_FLAGS=()

@@ -201,7 +201,7 @@ stack_conf() {
         -e "s#/run/push/nginx-1#$dir/pids/nginx-$k#" \
         -e "s#/var/cache/push/nginx-1#$dir/tmp/nginx-$k#" \
         -e "s#/usr/share/push/www#$dir/www#" \
-        -e "s#modules/ngx_http_push_module\.so#$root/build/ngx_http_push_module.so#" \
+        -e "s#modules/ngx_http_push_module\.so#${PUSH_BUILD:-$root/build}/ngx_http_push_module.so#" \
         -e "s#^user .*#$user#" \
         -e "s#^(worker_processes +)auto#\1${settings[workers]}#" \
         -e "s#^( *worker_connections +)[0-9]+#\1$connections#" \

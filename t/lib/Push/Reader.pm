@@ -35,7 +35,7 @@ sub connect {
 
     return unless $ws && $ws->status == 101;
 
-    my %hello;
+    my %hello = %{ $self->{hello} // {} };
 
     $hello{device} = $self->{device} if defined $self->{device};
 
@@ -89,7 +89,8 @@ sub step {
 
         $self->{cursors}{$m->{log}} = $m->{seq};
         push @{$self->{got}}, $m if $m->{log} eq $self->{log};
-        $self->{ws}->ack($m->{log}, $m->{seq});
+        $self->{ws}->ack($m->{log}, $m->{seq})
+            unless $m->{seq} > ($self->{acks_to} // $m->{seq});
 
     } elsif ($m->{type} eq 'message') {
         push @{$self->{ephemeral}}, $m;
