@@ -25,10 +25,6 @@
 #include "ngx_http_push_table.h"
 #include "ngx_http_push_wheel.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 
 #define NGX_HTTP_PUSH_CONN_GRACE       30       /* s after a token's end */
 #define NGX_HTTP_PUSH_CONN_FRAME       2048     /* bytes of a frame of ours */
@@ -36,9 +32,6 @@
 #define NGX_HTTP_PUSH_CONN_ROOM_MS     1000     /* to look for memory again */
 #define NGX_HTTP_PUSH_CONN_STUCK       "does not read"
 #define NGX_HTTP_PUSH_CONN_DRIBBLE     "a message takes longer than 10 s"
-
-#define NGX_HTTP_PUSH_CONN_STORM       1000     /* handshakes */
-#define NGX_HTTP_PUSH_CONN_TRIM_MS     10000
 
 
 static ngx_int_t ngx_http_push_conn_set_address(ngx_http_push_conn_t *ws,
@@ -251,7 +244,7 @@ ngx_http_push_conn_start(ngx_http_push_conn_t *ws,
     w->handshakes--;
     w->connections++;
     w->counters->connections = w->connections;
-    w->started++;
+    ngx_http_push_heap_started(&w->heap);
 
     ngx_http_push_table_add(ws);
     ngx_http_push_wheel_start(w);
@@ -596,31 +589,4 @@ ngx_http_push_conn_look(ngx_http_push_conn_t *ws, uint32_t now)
     }
 
     ngx_http_push_delivery_tick(ws, now);
-}
-
-
-void
-ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now)
-{
-    ngx_uint_t  quiet;
-
-    quiet = (w->started == w->ticked);
-    w->ticked = w->started;
-
-    /* when the storm is over, or each 10 s while it lasts */
-
-    if (w->started < NGX_HTTP_PUSH_CONN_STORM
-        || (!quiet && now - w->trim_ms < NGX_HTTP_PUSH_CONN_TRIM_MS))
-    {
-        return;
-    }
-
-    w->started = 0;
-    w->ticked = 0;
-    w->trim_ms = now;
-
-#if defined(__GLIBC__)
-    /* requests of a storm leave holes below what lives on */
-    (void) malloc_trim(0);
-#endif
 }

@@ -88,9 +88,6 @@ void ngx_http_push_conn_release(ngx_http_push_conn_t *ws);
     ((ws)->socklen <= sizeof((ws)->near_address)                              \
      ? (struct sockaddr *) (ws)->near_address : (ws)->far_address)
 
-/* The wheel's tick: gives memory back after a storm of handshakes. */
-void ngx_http_push_conn_tick(ngx_http_push_worker_t *w, uint32_t now);
-
 /* Its next look is at_ms at the latest (wheel). */
 void ngx_http_push_conn_wake_at(ngx_http_push_conn_t *ws, uint32_t at_ms);
 

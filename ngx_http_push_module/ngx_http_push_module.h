@@ -22,6 +22,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "ngx_http_push_heap.h"
 #include "push.h"
 #include "push_frame.h"
 #include "push_delivery.h"
@@ -366,10 +367,7 @@ typedef struct {
     ngx_http_push_moments_t     moments;        /* latency.h */
     ngx_http_push_slab_t       *slab;
     ngx_http_push_cells_t      *cells;
-    ngx_uint_t                  started;        /* handshakes since the heap was
-                                                   trimmed */
-    ngx_uint_t                  ticked;         /* started, a tick ago */
-    uint32_t                    trim_ms;        /* when that was */
+    ngx_http_push_heap_t        heap;           /* since it was trimmed */
     u_char                     *scratch;        /* NGX_HTTP_PUSH_SCRATCH */
 
     u_char                      epoch[PUSH_EPOCH_MAX];

@@ -78,8 +78,10 @@ ngx_http_push_queue_add(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
 {
     size_t                     max;
     ngx_http_push_queue_t     *q;
+    ngx_http_push_worker_t    *w;
     ngx_http_push_loc_conf_t  *conf;
 
+    w = ngx_http_push_worker;
     q = ws->queue;
     conf = ws->conf;
 
@@ -118,7 +120,8 @@ ngx_http_push_queue_add(ngx_http_push_conn_t *ws, ngx_http_push_msg_t *m,
     q->bytes += m->len;
 
     if (m->queued++ == 0) {
-        ngx_http_push_worker->queue_bytes += ngx_http_push_msg_size(m->len);
+        w->queue_bytes += ngx_http_push_msg_size(m->len);
+        ngx_http_push_heap_queued(&w->heap, w->queue_bytes);
     }
 
     return NGX_OK;

@@ -150,7 +150,8 @@ ngx_http_push_wheel_handler(ngx_event_t *ev)
 
     ngx_http_push_wheel_tick(w->wheel, now);
     ngx_http_push_ring_tick(w, now);
-    ngx_http_push_conn_tick(w, now);
+    ngx_http_push_heap_tick(&w->heap, w->queue_bytes, w->connections == 0,
+                            now);
 
     /* a leaving worker also waits until Redis has heard of its last ones */
 
