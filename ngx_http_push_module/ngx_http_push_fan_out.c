@@ -3,12 +3,14 @@
  *
  *     ring, ephemeral items --> walk over the table --> delivery --> writes
  *
- *     a turn: | sockets, inbox | posted: unicast, answers | a slice, 2 ms |
+ *     a turn: | sockets, inbox | posted: unicast, answers | a slice, 1 ms |
  *
  * Nearly all of a fan-out is the kernel's work on a write for each connection,
  * so a slice writes what it gives, a few connections at a time, and is measured
  * with that.  It goes behind all that its turn of the event loop has brought:
- * a unicast waits for one slice at most.
+ * a unicast waits for one slice at most.  Between two slices the processor is
+ * offered to others: with more workers than processors a unicast would have to
+ * wait longer for its worker's turn than for the worker.
  *
  * in:   "the ring has something new", ephemeral messages for all, a pace
  * out:  each connection is given what it lacks
@@ -25,7 +27,7 @@
 
 
 #define NGX_HTTP_PUSH_SLICE_STEP    16          /* between looks at the clock */
-#define NGX_HTTP_PUSH_SLICE_US      2000
+#define NGX_HTTP_PUSH_SLICE_US      1000
 #define NGX_HTTP_PUSH_PACE_MS       20          /* between paced slices */
 
 
@@ -257,6 +259,11 @@ ngx_http_push_fan_out_slice(ngx_event_t *ev)
 
     ngx_http_push_latency_add(&counters->fan_out_slice_us,
                               ngx_http_push_latency_now() - start, 1);
+
+    if (f->slice_us) {
+        /* who waits for this processor has it now, not amid the next slice */
+        (void) sched_yield();
+    }
 }
 
 

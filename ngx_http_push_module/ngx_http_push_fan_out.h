@@ -3,7 +3,7 @@
  *
  *     ring, ephemeral items --> walk over the table --> delivery --> writes
  *
- * A slice ends after 2 ms, writes included, and what else waits in the event
+ * A slice ends after 1 ms, writes included, and what else waits in the event
  * loop comes in between: a fan-out never holds a unicast up for longer.  What
  * comes during a walk goes together in the next one, so two walks are the most
  * that a message needs, however many come at once.
