@@ -205,7 +205,7 @@ $(BUILD)/bench/pushload: $(call obj,bench/pushload.c $(wildcard bench/load_*.c))
 $(BUILD)/bench/hostile: $(call obj,bench/hostile.c)
 	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
 
-$(BUILD)/bench/fanload: $(call obj,bench/fanload.c)
+$(BUILD)/bench/fanload: $(call obj,bench/fanload.c $(wildcard bench/fan_*.c))
 	@$(CC) $(CFLAGS) $(SANFLAGS) -o $@ $^
 
 $(BUILD)/bench/fdatasync: $(call obj,bench/fdatasync.c)

@@ -3,7 +3,7 @@
 # A fan-out and unicast beside it, in one edge and its Redis; this script plays
 # dispatcher and collector, fanload (make bench) the clients.
 #
-#     perl bench/fanout.pl [CLIENTS [WORKERS [BROADCASTS [RATE]]]]
+#     perl bench/fanout.pl [CLIENTS [BROADCASTS [RATE [WORKERS]]]]
 #
 # Figures "in the edge" are differences of push_status: microseconds from the
 # moment a worker has a body to the moment the message is written, whichever
@@ -22,17 +22,21 @@ use JSON::PP qw(decode_json);
 use Push::Edge;
 use Time::HiRes qw(sleep time);
 
-my ($clients, $workers, $broadcasts, $rate) = @ARGV;
+$SIG{$_} = sub { die "ended by SIG$_[0]\n" } for qw(INT TERM HUP);
+
+my ($clients, $broadcasts, $rate, $workers) = @ARGV;
 $clients //= 100000;
-$workers //= 6;
 $broadcasts //= 20;
 $rate //= 1000;
 
 my $idle_seconds = 10;
-my $every = 1;                  # seconds between two broadcasts
+my $every = 2;                  # seconds between two broadcasts
 my $bytes = 300;                # of a broadcast's data
 my $sample = 1000;              # users that get unicast
-my $files = 20000;              # descriptors of a worker
+my $files = 20000;              # descriptors of a worker, of which some are
+my $spare = 2500;               # left: the kernel does not share out exactly
+
+$workers //= int(($clients + $sample) / ($files - $spare)) + 1;
 
 my $fanload = "$FindBin::Bin/../build/bench/fanload";
 
@@ -41,16 +45,14 @@ sub spawn {
     return { pid => $pid, in => $in, out => $out };
 }
 
+# Within 60 s: what comes at all comes sooner.
 sub answer {
     my ($p) = @_;
+    local $SIG{ALRM} = sub { die "fanload says nothing\n" };
+    alarm(60);
     my $line = readline($p->{out}) // die "fanload has failed\n";
+    alarm(0);
     return $line eq "ready\n" ? 1 : decode_json($line);
-}
-
-sub ask {
-    my ($p) = @_;
-    syswrite($p->{in}, "?\n");
-    return answer($p);
 }
 
 sub finish {
@@ -61,49 +63,93 @@ sub finish {
     return $line && decode_json($line);
 }
 
-# What a histogram of the status has more than it had before.
-sub since {
-    my ($before, $after, $name) = @_;
-    my ($old, $new) = map { $_->{$name}{buckets} } $before, $after;
-    my %n = map { $_ => $new->{$_} - ($old->{$_} // 0) } keys %$new;
-    my @bounds = sort { $a <=> $b } grep { $n{$_} } keys %n;
+sub order {
+    my ($p, $line) = @_;
+    syswrite($p->{in}, "$line\n");
+}
+
+# --- what happened meanwhile: a period is what the edge counted, and what the
+# kernel counted of its workers
+
+my @names = qw(unicast_us fan_out_us fan_out_slice_us fan_out_turn_us);
+
+# Seconds on a processor, seconds waiting for one, times on one.
+sub processor {
+    my ($edge) = @_;
+    my @sum = (0, 0, 0);
+
+    for my $pid ($edge->workers) {
+        open(my $fh, '<', "/proc/$pid/schedstat") or next;
+        my @n = split(' ', readline($fh));
+        $sum[$_] += $n[$_] for 0 .. 2;
+    }
+
+    return { ran => $sum[0] / 1e9, waited => $sum[1] / 1e9,
+             turns => $sum[2] };
+}
+
+sub begin {
+    my ($edge) = @_;
+    return { status => $edge->status, processor => processor($edge),
+             time => time };
+}
+
+# Adds to the period $sum what happened since $from.
+sub add {
+    my ($sum, $edge, $from) = @_;
+    my $to = begin($edge);
+
+    for my $name (@names) {
+        my ($old, $new) = map { $_->{status}{$name}{buckets} } $from, $to;
+        $sum->{$name}{$_} += $new->{$_} - ($old->{$_} // 0) for keys %$new;
+    }
+
+    $sum->{$_} += $to->{processor}{$_} - $from->{processor}{$_}
+        for qw(ran waited turns);
+    $sum->{time} += $to->{time} - $from->{time};
+}
+
+# p50, p99 and the largest of a histogram: bounds of buckets, 25 % apart.
+sub figures {
+    my ($n) = @_;
+    my @bounds = sort { $a <=> $b } grep { $n->{$_} } keys %$n;
     my ($count, $seen, %is) = (0, 0);
 
-    $count += $_ for values %n;
+    $count += $n->{$_} for @bounds;
 
     for my $bound (@bounds) {
-        $seen += $n{$bound};
+        $seen += $n->{$bound};
         for my $q (50, 99) {
             $is{$q} //= $bound if $seen >= $count * $q / 100;
         }
     }
 
-    # a bound may lie above what was ever seen
-    my $max = $after->{$name}{max};
-    $is{max} = @bounds && $bounds[-1] < $max ? $bounds[-1] : $max;
-    $_ = ($_ // 0) < $max ? $_ // 0 : $max for @is{50, 99};
-
-    return { %is, count => $count };
+    return { 50 => $is{50} // 0, 99 => $is{99} // 0,
+             max => $bounds[-1] // 0, count => $count };
 }
 
 sub ms { sprintf('%.2f', $_[0] / 1000) }
 
 sub line {
-    my ($title, $s) = @_;
-    printf "%-34s p50 %s ms, p99 %s ms, max %s ms%s\n", $title,
-        (map { ms($_) } @$s{qw(50 99 max)}), " ($s->{count})";
+    my ($title, $s, $reach) = @_;
+    printf "%-9s %-20s p50 %6s, p99 %6s, max %6s ms (%d)%s\n", @$title,
+        (map { ms($_) } @$s{qw(50 99 max)}), $s->{count},
+        $reach ? ", to reach: $reach" : '';
 }
 
-sub client {
+sub waits {
     my ($s) = @_;
-    return { 50 => $s->{p50}, 99 => $s->{p99}, max => $s->{max},
-             count => $s->{received} };
+    printf "%-9s %-20s %.2f processors in use, %.2f more waited for, "
+        . "%.2f ms each time\n", '', 'workers', $s->{ran} / $s->{time},
+        $s->{waited} / $s->{time},
+        $s->{turns} ? 1000 * $s->{waited} / $s->{turns} : 0;
 }
 
 # --- the edge
 
 my $edge = Push::Edge->new(workers => $workers, start => 0,
-    main => "worker_rlimit_nofile $files;",
+    main => "worker_rlimit_nofile $files;"
+        . ($> ? '' : ' worker_priority -20;'),
     http => 'keepalive_requests 100000000; push_drain_time 0;',
     location => 'push_heartbeat_timeout 1h;');
 
@@ -120,6 +166,12 @@ my $edge = Push::Edge->new(workers => $workers, start => 0,
 
 $edge->start;
 
+# A priority counts among the processes of a session alone, where the kernel
+# shares the processors out by sessions: nginx has one of its own.
+if (!$> && open(my $fh, '>', '/proc/' . $edge->pid . '/autogroup')) {
+    syswrite($fh, '-20');
+}
+
 my ($to, $deliver) = map { "127.0.0.1:$_" } $edge->{port},
     $edge->{deliver_port};
 my $t = time;
@@ -133,76 +185,100 @@ answer($users);
 printf "%d connections in %.0f s, %d workers\n", $clients + $sample,
     time - $t, $workers;
 
-# The workers' own questions after `all`: it begins now.
+# The workers' questions after `all`, of which $seq is the last message.
 
-my %follows;
-Push::Edge::wait_until(sub {
-    my %asked = map { $_->{conn} => $_ } grep { $_->{uid} eq '-' }
-        $edge->stream('push:ev:resync');
+my %answered;
 
-    for my $rq (grep { !$follows{$_->{conn}} } values %asked) {
+sub follow {
+    my ($seq) = @_;
+
+    for my $rq (grep { $_->{uid} eq '-' && !$answered{"$_->{conn} $_->{rid}"}++ }
+            $edge->stream('push:ev:resync'))
+    {
         my $about = "$rq->{inst}.$rq->{conn} all $rq->{rid}";
-        my @answers = $edge->deliver("epoch bench\n"
-            . "begin $about 0\ntip $about 0\n");
-        $follows{$rq->{conn}} = 1 if "@answers" eq '200 ok 1 ok 1';
+        $edge->deliver("epoch bench\nbegin $about $seq\ntip $about $seq\n");
     }
+}
 
-    return keys %follows == $workers;
-}, 15) or die "the workers do not follow the log\n";
+# True when all workers have it; who had it already says so again.
+sub broadcast {
+    my ($seq, $data) = @_;
+    my $body = "epoch bench\n" . Push::Edge::item('all', '', $seq, $data);
+
+    return Push::Edge::wait_until(sub {
+        my ($status, $answer) = $edge->deliver($body);
+        return 1 if "$status $answer" =~ /^200 ok /;
+        follow($seq - 1);
+        return 0;
+    }, 30);
+}
+
+broadcast(1, '"b1:"') or die "the workers do not follow the log\n";
 
 # --- unicast alone
 
+my ($IDLE, $FAN_OUT, $BETWEEN) = 0 .. 2;
+
 sleep(2);
-ask($users);
-my $before = $edge->status;
+my ($idle, $busy) = ({}, {});
+my $from = begin($edge);
+order($users, $IDLE);
 sleep($idle_seconds);
-my $idle = ask($users);
-my $after = $edge->status;
+order($users, $BETWEEN);
+add($idle, $edge, $from);
 
-line('idle: unicast in the edge', since($before, $after, 'unicast_us'));
-line('      at the client', client($idle));
-
-# --- beside a fan-out
+# --- beside a fan-out: from the broadcast until its last write
 
 my $fill = 'x' x ($bytes - 12);
 my $next = time;
 my $late = 0;
-$before = $edge->status;
 
-for my $seq (1 .. $broadcasts) {
-    $edge->deliver("epoch bench\n"
-        . Push::Edge::item('all', '', $seq, "\"b$seq:$fill\""));
+for my $seq (2 .. $broadcasts + 1) {
+    follow($seq - 1);
+    $from = begin($edge);
+    my $walks = $from->{status}{fan_out_us}{count} + $workers;
+
+    order($users, $FAN_OUT);
+    broadcast($seq, "\"b$seq:$fill\"") or die "a broadcast is not taken\n";
+    Push::Edge::wait_until(sub {
+        $edge->status->{fan_out_us}{count} >= $walks
+    }, 30) or die "not all was written within 30 s\n";
+    order($users, $BETWEEN);
+    add($busy, $edge, $from);
+
     $next += $every;
     $next > time ? sleep($next - time) : $late++;
 }
 
-my $busy = ask($users);
-
-my $wanted = ($clients + $sample) * $broadcasts;
-Push::Edge::wait_until(sub {
-    $after = $edge->status;
-    return $after->{messages_out} - $before->{messages_out} >= $wanted;
-}, 60) or print "not all was written within 60 s\n";
-$after = $edge->status;
-
-my $walk = since($before, $after, 'fan_out_us');
-
-line('fan-out: unicast in the edge', since($before, $after, 'unicast_us'));
-line('         at the client', client($busy));
-line('         a slice', since($before, $after, 'fan_out_slice_us'));
-line('         a turn of the loop', since($before, $after, 'fan_out_turn_us'));
-line('         all of a worker', $walk);
-
-printf "%s messages/s in a walk, %d broadcasts of %d bytes, %d late\n",
-    $walk->{50} ? int($clients / ($walk->{50} / 1e6)) : '-', $broadcasts,
-    $bytes, $late;
-
 # --- what the clients have
 
 sleep(2);
+order($users, '?');
+my $sample_sum = answer($users);
 my $sum = finish($crowd);
 finish($users);
 
-printf "%d clients: %d broadcasts, %d to %d each, %d faults; "
-    . "unicast: %d of %d read\n", @$sum{qw(clients messages least most faults)},
-    $busy->{received} + $idle->{received}, $busy->{sent};
+my @periods = @{$sample_sum->{periods}};
+my $received = 0;
+$received += $_->{count} for @periods;
+
+line([ 'idle:', 'unicast in the edge' ], figures($idle->{unicast_us}));
+line([ '', '... at the client' ], $periods[$IDLE]);
+waits($idle);
+line([ 'fan-out:', 'unicast in the edge' ], figures($busy->{unicast_us}),
+    'p99 < 20');
+line([ '', '... at the client' ], $periods[$FAN_OUT]);
+waits($busy);
+line([ '', 'a slice' ], figures($busy->{fan_out_slice_us}), '5');
+line([ '', 'a turn of the loop' ], figures($busy->{fan_out_turn_us}));
+line([ '', 'all of a worker' ], figures($busy->{fan_out_us}));
+
+printf "%-9s %d broadcasts of %d bytes, each %d s, %d of them late; %d/s "
+    . "written\n", '', $broadcasts, $bytes, $every, $late,
+    ($clients + $sample) * $broadcasts / $busy->{time};
+printf "%-9s %d broadcasts, %d to %d each, %d faults; unicast: %d of %d "
+    . "read\n", 'clients:', @$sum{qw(messages least most)},
+    $sum->{faults} + $sample_sum->{faults}, $received, $sample_sum->{sent};
+
+exit($sum->{faults} || $sample_sum->{faults} || $sum->{least} != $broadcasts + 1
+    || $received < $sample_sum->{sent} - $rate);

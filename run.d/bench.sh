@@ -87,6 +87,15 @@ bench_memory() {
     done
 }
 
+# One edge and its Redis alone: bench/fanout.pl plays the rest.
+bench_fanout() {
+    make -s bench
+
+    PUSH_TEST_PORTS=${given[port]:-7800} \
+        perl bench/fanout.pl "${given[connections]:-100000}" \
+            ${given[workers]:+20 1000 "${given[workers]}"}
+}
+
 bench_rate_of() { sed -n 's/^\([0-9]*\) .*/\1/p' <<< "$1"; }
 
 # The store alone, 300 bytes a message to 100,000 users: on disk, with batches
