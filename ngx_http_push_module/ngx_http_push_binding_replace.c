@@ -9,7 +9,9 @@
  *
  * Who has just come was bound and looked in one step, so the others of its
  * device were there before: no clock is asked.  Who was bound before and is
- * bound again goes by (since, conn), since being Redis' clock for all.
+ * bound again goes by (since, conn), since being Redis' clock for all; and so
+ * does who came when the way to Redis was slow: its client may have left and
+ * be back on another edge.
  */
 
 #include "ngx_http_push_binding_state.h"
@@ -17,6 +19,8 @@
 #include "ngx_http_push_conn.h"
 #include "push_binding.h"
 
+
+#define NGX_HTTP_PUSH_BINDING_PROMPT_MS  1000   /* on its way to Redis */
 
 static void ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
     uint64_t data, ngx_uint_t again);
@@ -55,7 +59,7 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
 {
     u_char                         hex[16];
     ngx_int_t                      order;
-    ngx_uint_t                     i, found;
+    ngx_uint_t                     i, found, by_since;
     ngx_http_push_conn_t          *ws;
     ngx_http_push_binding_t       *b;
     ngx_http_push_binding_conn_t   own, other;
@@ -69,6 +73,10 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
 
     ngx_http_push_binding_conn(b, ws, &own, hex);
     found = 0;
+
+    by_since = again
+               || ngx_http_push_redis_time_ms(b->redis)
+                  > own.since_ms + NGX_HTTP_PUSH_BINDING_PROMPT_MS;
 
     for (i = 0; i < reply->n; i++) {
 
@@ -93,7 +101,7 @@ ngx_http_push_binding_compare(ngx_http_push_redis_reply_t *reply,
                                  other.conn.len, sizeof(hex));
         }
 
-        if (order < 0 || !again) {
+        if (order < 0 || !by_since) {
             other.uid = own.uid;
             ngx_http_push_binding_replace(b, &other);
 

@@ -29,7 +29,8 @@ chomp $limit;
 plan(skip_all => "$limit open files are too few for $clients clients")
     if $limit ne 'unlimited' && $limit < $clients + 200;
 
-my $edge = Push::Edge->new(
+# sndbuf: or the kernel takes all that one leaves who does not read
+my $edge = Push::Edge->new(listen => 'sndbuf=32k',
     location => 'push_heartbeat_timeout 10m; push_send_queue 8 16k;');
 my $e = "epoch e1\n";
 

@@ -81,6 +81,21 @@ for my $ms (-60_000, 2, 60_000) {
     is(scalar(members($user)), 1, 'alone');
 }
 
+# ... unless its binding was long on its way: its client may have come back on
+# another edge since
+
+bound('late', 1200);
+kill('STOP', $edge->{redis_pid});
+my $stopped = time();
+my $late = $edge->ws('late');
+$late->hello(device => 'd1');
+$late->wait_for('welcome');
+wait_until(sub { time() > $stopped + 1.5 });
+kill('CONT', $edge->{redis_pid});
+is($late->wait_close(5), 4003, 'a binding that was late yields to a newer one');
+ok(wait_until(sub { 1 == members('late') }), 'which stays');
+like((members('late'))[0], qr/^edge-9/, '... on its edge');
+
 # a binding that cannot be made is tried again
 
 $edge->redis('SET', 'push:{wrong}', 'type');

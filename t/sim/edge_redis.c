@@ -481,7 +481,7 @@ edge_compare(struct edge_conn *conn, const struct redis_reply *reply,
     bool again)
 {
     int                order, n;
-    bool               found;
+    bool               found, by_since;
     char               node[8], device[16], text[128];
     size_t             i;
     long long          since;
@@ -489,6 +489,7 @@ edge_compare(struct edge_conn *conn, const struct redis_reply *reply,
     unsigned long long instance, id;
 
     found = false;
+    by_since = again || sim_unix_ms() > conn->since_ms + EDGE_PROMPT_MS;
 
     for (i = 0; i < redis_count(reply); i++) {
         member = redis_str(redis_at(reply, i));
@@ -508,7 +509,7 @@ edge_compare(struct edge_conn *conn, const struct redis_reply *reply,
         order = since != conn->since_ms ? (since < conn->since_ms ? -1 : 1)
                 : id < conn->id ? -1 : 1;
 
-        if (order < 0 || !again) {
+        if (order < 0 || !by_since) {
             edge_replace(conn, member, instance, id);
 
         } else {

@@ -116,6 +116,7 @@ void edge_ring_read(struct edge_conn *conn);
 /* edge_stream.c: a command, word by word; requests, acks */
 #define EDGE_WORDS     40
 #define EDGE_RETRY_MS  1000
+#define EDGE_PROMPT_MS 1000
 
 struct edge_words {
     size_t          count;

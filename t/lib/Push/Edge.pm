@@ -41,7 +41,8 @@ sub free_ports {
     return @ports;
 }
 
-# workers; main, http, location: lines of configuration that are added (a line
+# workers; listen: parameters of the clients' port, such as sndbuf=32k;
+# main, http, location: lines of configuration that are added (a line
 # of `location` replaces push_origins any); redis => 0: none is started;
 # start => 0: only the configuration is written; module: another file.
 sub new {
@@ -82,7 +83,8 @@ sub write_conf {
     my $workers = $o{workers} // 1;
     my $temp = join('', map { "    ${_}_temp_path $dir/tmp_$_;\n" }
                     qw(client_body proxy fastcgi uwsgi scgi));
-    my ($main, $http, $location) = map { $o{$_} // '' } qw(main http location);
+    my ($main, $http, $location, $listen) = map { $o{$_} // '' }
+        qw(main http location listen);
 
     $self->{alone} = $main =~ /master_process\s+off/;
     $location = "push_origins any;\n$location" if $location !~ /push_origins/;
@@ -104,7 +106,7 @@ $temp
     push_secret_file $dir/edge.secret;
     $http
     server {
-        listen 127.0.0.1:$self->{port};
+        listen 127.0.0.1:$self->{port} $listen;
         location /ws {
             push_websocket;
             push_user \$arg_user;
