@@ -20,7 +20,7 @@
  *     heads      {_id: log, tip, floor}: written by the GC only
  *     cursors    {_id: {log, uid}, devices: {<name>: {start, acked, at}}}
  *     meta       {_id: "epoch", value}
- *     collectors {_id: node, clean, at}
+ *     collectors {_id: node, clean, at, confirmed?}
  *
  * Every write is w: majority, j: true, and tried once; every read sees what a
  * majority has.  A client of the driver belongs to one thread.

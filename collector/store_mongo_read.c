@@ -8,6 +8,10 @@
  * never come from an older view than the tip: all reads of a request are in
  * one session, in which views only get newer, even if another member answers.
  * And only what the head covers can be gone.
+ *
+ * A session says nothing of what others were told: a primary that the rest of
+ * the set has replaced answers majority reads from its old view until it
+ * notices.  If it has to be certain, read_confirm() writes before.
  */
 
 #include "store_mongo.h"
@@ -19,6 +23,7 @@
 
 #define READ_PAGE_TRIES  3      /* the GC may come between head and page */
 
+static int read_confirm(struct store_mongo_conn *c);
 static int read_page(struct store_mongo_conn *c, struct store_read *r,
     int64_t now_s);
 static int read_page_try(struct store_mongo_conn *c, struct store_read *r,
@@ -38,7 +43,8 @@ void
 store_mongo_read(struct store_mongo_conn *c, struct store_request *r,
     int64_t now_ms)
 {
-    int  rc;
+    int                        rc;
+    struct store_cursors_get  *get;
 
     rc = store_mongo_session_begin(c);
 
@@ -54,7 +60,13 @@ store_mongo_read(struct store_mongo_conn *c, struct store_request *r,
             break;
 
         case STORE_CURSORS_GET:
-            rc = store_mongo_cursors_get(c, (struct store_cursors_get *) r);
+            get = (struct store_cursors_get *) r;
+            rc = get->certain ? read_confirm(c) : PUSH_OK;
+
+            if (rc == PUSH_OK) {
+                rc = store_mongo_cursors_get(c, get);
+            }
+
             break;
 
         default:    /* STORE_TAIL: there are no rows of others */
@@ -68,6 +80,54 @@ store_mongo_read(struct store_mongo_conn *c, struct store_request *r,
         r->result = STORE_UNAVAILABLE;
         memcpy(r->error, c->error, sizeof(r->error));
     }
+}
+
+
+/*
+ * Reads of the session from now on see all that was acknowledged to anybody
+ * before this call.
+ *
+ * Only the primary of the newest term gets a majority for a write, and what a
+ * majority had before is below that write in its log.  The session's reads are
+ * causally after the write (afterClusterTime), so whoever answers has it, and
+ * all below it, committed.
+ *
+ * Not read concern linearizable: it holds for a query that names one document,
+ * and the last one of a log has no name yet; nor may it be in such a session.
+ *
+ * A counter, as an update that changes nothing is no write.  Whoever has lost
+ * its document, by a restore, gets one as a start makes it.
+ */
+static int
+read_confirm(struct store_mongo_conn *c)
+{
+    bool          ok;
+    bson_t        id, update, fields, options;
+    bson_error_t  error;
+
+    bson_init(&id);
+    bson_append_utf8(&id, "_id", -1, c->db->node, -1);
+
+    bson_init(&update);
+    bson_append_document_begin(&update, "$inc", -1, &fields);
+    bson_append_int64(&fields, "confirmed", -1, 1);
+    bson_append_document_end(&update, &fields);
+    bson_append_document_begin(&update, "$setOnInsert", -1, &fields);
+    bson_append_bool(&fields, "clean", -1, false);
+    bson_append_document_end(&update, &fields);
+
+    bson_init(&options);
+    bson_append_bool(&options, "upsert", -1, true);
+
+    ok = mongoc_client_session_append(c->session, &options, &error)
+         && mongoc_collection_update_one(c->collections[MONGO_COLLECTORS],
+                                         &id, &update, &options, NULL,
+                                         &error);
+    bson_destroy(&options);
+    bson_destroy(&update);
+    bson_destroy(&id);
+
+    return ok ? PUSH_OK : store_mongo_fail(c, &error);
 }
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
 # Two collectors on a replica set of three, whose primary steps down, dies, is
-# alone, and rolls back: what was answered 201 is there once, in order, at the
-# number that was said; what was not is told, and can be repeated.
+# alone, rolls back, and does not notice that it is none any more: what was
+# answered 201 is there once, in order, at the number that was said; what was
+# not is told, and can be repeated; nobody is reset by an old view.
 
 use warnings;
 use strict;
@@ -214,6 +215,95 @@ for my $i (0, 1) {
                       && !$handed{"user u1 $_->[0]"}{$_->[1]} } @$log], [],
         '... nor with another one than the log has');
 }
+
+# A primary that the others have replaced, and that hears nothing of it: it
+# still answers majority reads, from before.  What reached it while it was
+# stopped is refused, and when it goes on the others are stopped.
+
+my $primary = $set->primary;
+my ($old, $new, $third) = ((grep { $_ != $primary } 1 .. 3), $primary);
+$set->signal($old, 'KILL');
+push @{ $set->{started}{$old} }, '--setParameter', 'enableTestCommands=1';
+$set->start_member($old);
+
+sub is_primary {
+    my ($k) = @_;
+    return wait_until(sub {
+        my $hello = $set->command($k, hello => 1);
+        return 1 if $hello && $hello->{isWritablePrimary};
+        $set->command($k, replSetStepUp => 1);
+        return;
+    }, 30);
+}
+
+ok(is_primary($old), 'one is the primary');
+
+my $settings = $set->command($old, replSetGetConfig => 1)->{config};
+$settings->{version}++;
+$settings->{settings}{electionTimeoutMillis} = 60000;
+$settings->{settings}{catchUpTimeoutMillis} = 500;
+ok($set->command($old, replSetReconfig => $settings),
+    'in a set that takes its time');
+
+my $source = '127.0.0.1:' . ($set->{port} + $new - 1);
+ok(wait_until(sub {
+    my $status = $set->command($third, replSetGetStatus => 1) or return;
+    return 1 if $status->{syncSourceHost} eq $source;
+    $set->command($third, replSetSyncFrom => $source);
+    return;
+}, 30), 'the others keep in step without it');
+
+my $lonely = Push::Collector->new(conf => { node => 'collector-3',
+    store => 'mongodb://127.0.0.1:' . ($set->{port} + $old - 1)
+             . '/push?replicaSet=push&directConnection=true' });
+
+sub ask {
+    my ($t, $after) = @_;
+    return $t->resync(uid => 'u3', first => 1, epoch => $t->epoch,
+        logs => "user:u3 $after 64");
+}
+
+sub answered {
+    my ($t, $rid) = @_;
+    return [map { s/^(\w+) \S+ \S+ (?:\d+ )?(\d+).*/$1 $2/r }
+            @{ $t->answer($rid, 0, 10) // [] }];
+}
+
+is(insist($t[0], { user => 'u3' }, 'first')->{seq}, 1, 'stored on it');
+is(@{ log_of($lonely, 'u3') // [] }, 1, 'and read there');
+like(answered($lonely, ask($lonely, 2))->[0], qr/^reset /,
+    'a cursor above the tip is reset, as the others confirm the tip');
+
+ok($set->command($old, configureFailPoint => 'failCommand',
+    mode => 'alwaysOn', data => { failInternalCommands => JSON::PP::true,
+        closeConnection => JSON::PP::true, failCommands => [qw(
+            replSetHeartbeat replSetRequestVotes replSetUpdatePosition)] }),
+    'it hears nothing');
+$set->signal($old, 'STOP');
+ok(is_primary($new), 'another one is the primary');
+is(insist($t[0], { user => 'u3' }, 'second')->{seq}, 2, 'and takes messages');
+$set->signal($_, 'STOP') for $new, $third;
+$set->signal($old, 'CONT');
+
+my $resets = () = grep { /^reset /m } $lonely->mock->bodies;
+is_deeply(wait_until(sub { log_of($lonely, 'u3') }), [[1, 'first']],
+    'the old one reads on, from before');
+my $rid = ask($lonely, 2);
+ok(wait_until(sub { $lonely->log =~ /event=resync_forgotten user=u3 /
+    }, 20), 'its collector says nothing of a tip that nobody confirms');
+like($lonely->log, qr/event=resync_forgotten .* reason=.*majority/,
+    '... because of that');
+is($lonely->answer($rid, 0, 0.1), undef, '... no answer');
+is((() = grep { /^reset /m } $lonely->mock->bodies), $resets, '... no reset');
+ok($set->command($old, hello => 1)->{isWritablePrimary},
+    'the old one was a primary all the time');
+$lonely->kill;
+
+$set->signal($_, 'CONT') for $new, $third;
+$set->command($old, configureFailPoint => 'failCommand', mode => 'off');
+ok(wait_until(sub { log_of($t[0], 'u3') }, 20), 'the others are back');
+is_deeply(answered($t[0], ask($t[0], 2)), ['begin 2', 'tip 2'],
+    'with them there is nothing to reset');
 
 $_->end('collector', 'TERM') for @t;
 undef $set;

@@ -355,8 +355,8 @@ world_cursor(struct store_world *w, const char *log, const char *uid,
 
 
 static inline struct store_place
-world_place(struct store_world *w, const char *log, const char *uid,
-    const char *device)
+world_place_as(struct store_world *w, const char *log, const char *uid,
+    const char *device, bool certain)
 {
     size_t                    pending;
     struct store_place        p;
@@ -371,11 +371,20 @@ world_place(struct store_world *w, const char *log, const char *uid,
     g.r = world_request(&pending);
     g.places = &p;
     g.count = 1;
+    g.certain = certain;
     assert_int_equal(store_cursors_get(w->store, &g), PUSH_OK);
     world_wait(w, &pending);
     assert_int_equal(g.r.result, STORE_OK);
 
     return p;
+}
+
+
+static inline struct store_place
+world_place(struct store_world *w, const char *log, const char *uid,
+    const char *device)
+{
+    return world_place_as(w, log, uid, device, false);
 }
 
 

@@ -397,6 +397,30 @@ test_a_page_ends_at_its_limits(void **state)
 
 
 static void
+test_a_certain_read_is_the_same_read(void **state)
+{
+    struct world       *w;
+    struct store_place  p;
+
+    w = *state;
+
+    p = world_place_as(&w->s, "user:a", "a", "d1", true);
+    assert_int_equal(p.cursor, -1);
+    assert_int_equal(p.tip, 0);
+
+    world_store(&w->s, "user:a", "1");
+    world_store(&w->s, "user:a", "2");
+    world_cursor(&w->s, "user:a", "a", "d1", 1, false);
+
+    p = world_place_as(&w->s, "user:a", "a", "d1", true);
+    assert_int_equal(p.cursor, 1);
+    assert_int_equal(p.acked, 1);
+    assert_int_equal(p.floor, 0);
+    assert_int_equal(p.tip, 2);
+}
+
+
+static void
 test_health_counts(void **state)
 {
     struct world        *w;
@@ -445,6 +469,7 @@ test_an_unknown_kind_of_store_is_refused(void **state)
     X(test_close_carries_out_what_waits)                                      \
     X(test_a_page_has_the_bytes_that_came)                                    \
     X(test_a_page_ends_at_its_limits)                                         \
+    X(test_a_certain_read_is_the_same_read)                                   \
     X(test_health_counts)
 
 

@@ -449,6 +449,64 @@ test_names_with_dots_are_devices_of_their_own(void **state)
 }
 
 
+static void
+test_what_is_certain_was_confirmed_by_a_write(void **state)
+{
+    char                      error[512];
+    int64_t                   i;
+    bson_t                   *id;
+    bson_iter_t               iter;
+    const bson_t             *doc;
+    struct world             *w;
+    mongoc_cursor_t          *cursor;
+    struct store_info         info;
+    struct store_world        other;
+    struct store_mongo_db     db;
+    struct store_mongo_conn   c;
+
+    w = *state;
+    assert_int_equal(store_mongo_db_open(&db, &w->s.conf, &info, error,
+                                         sizeof(error)), PUSH_OK);
+    assert_int_equal(store_mongo_conn_open(&c, &db), PUSH_OK);
+    id = BCON_NEW("_id", BCON_UTF8(w->s.conf.node));
+
+    other = w->s;
+    other.conf.node = "collector-2";
+    world_open(&other);
+    assert_int_equal(world_store(&other, "user:a", "1"), 1);
+
+    for (i = 0; i < 3; i++) {
+        cursor = mongoc_collection_find_with_opts(
+                     c.collections[MONGO_COLLECTORS], id, NULL, NULL);
+        assert_true(mongoc_cursor_next(cursor, &doc));
+        assert_int_equal(store_mongo_get_int(doc, "confirmed"), i);
+        mongoc_cursor_destroy(cursor);
+
+        assert_int_equal(world_place(&w->s, "user:a", "a", "d").tip, 1);
+        assert_int_equal(world_place_as(&w->s, "user:a", "a", "d", true).tip,
+                         1);
+    }
+
+    /* a document that was lost is there again, and not clean */
+
+    assert_true(mongoc_collection_delete_one(c.collections[MONGO_COLLECTORS],
+                                             id, NULL, NULL, NULL));
+    assert_int_equal(world_place_as(&w->s, "user:a", "a", "d", true).tip, 1);
+    cursor = mongoc_collection_find_with_opts(c.collections[MONGO_COLLECTORS],
+                                              id, NULL, NULL);
+    assert_true(mongoc_cursor_next(cursor, &doc));
+    assert_int_equal(store_mongo_get_int(doc, "confirmed"), 1);
+    assert_true(bson_iter_init_find(&iter, doc, "clean"));
+    assert_false(bson_iter_as_bool(&iter));
+    mongoc_cursor_destroy(cursor);
+
+    world_close(&other);
+    bson_destroy(id);
+    store_mongo_conn_close(&c);
+    store_mongo_db_close(&db);
+}
+
+
 static int64_t
 collect(struct store_mongo_collect *g, struct store_mongo_conn *c,
     const struct world *w, int64_t clock_ms)
@@ -529,6 +587,7 @@ main(void)
         cmocka_unit_test(test_a_password_that_is_wrong_is_told),
         WORLD_CASE(test_two_collectors_on_the_same_logs)
         WORLD_CASE(test_a_collector_sees_what_another_one_stored)
+        WORLD_CASE(test_what_is_certain_was_confirmed_by_a_write)
         WORLD_CASE(test_names_with_dots_are_devices_of_their_own)
         WORLD_CASE(test_nothing_is_deleted_while_an_older_tip_may_be_believed)
     };
