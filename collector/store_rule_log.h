@@ -9,7 +9,7 @@
  * owns: the logs, each in one place at a time; the idle ones are remembered for
  *       their tips, as many as there is room for
  *
- * Pure, and store_append_rule's alone.
+ * Pure, and for the files of store_append_rule alone (store_rule.h).
  */
 
 #ifndef STORE_RULE_LOG_H
