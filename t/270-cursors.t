@@ -19,10 +19,12 @@ $t->publish({ all => JSON::PP::true }, $_) for 1 .. 2;
 
 sub acked { join(',', sort @{ $t->json("/v1/messages/$_[0]")->{acked} }) }
 
+# Read, and then confirmed: in this order, or it may be read in between.
 sub read_all {
-    return wait_until(sub { ($t->pending('push:ev:ack') // 1) == 0
-        && $t->redis('XINFO', 'GROUPS', 'push:ev:ack')->[0][7]
-        eq $t->{last} });
+    return wait_until(sub {
+        $t->redis('XINFO', 'GROUPS', 'push:ev:ack')->[0][7] eq $t->{last}
+            && ($t->pending('push:ev:ack') // 1) == 0
+    });
 }
 
 # an ack, cumulative
