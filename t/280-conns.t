@@ -37,8 +37,10 @@ sub count { $t->metric("conn_events_total{event=\"$_[0]\"}") }
 sub bad { $t->metric('conn_events_bad_total') }
 
 sub read_all {
-    return wait_until(sub { ($t->pending($stream) // 1) == 0
-        && $t->redis('XINFO', 'GROUPS', $stream)->[0][7] eq $t->{last} });
+    return wait_until(sub {
+        $t->redis('XINFO', 'GROUPS', $stream)->[0][7] eq $t->{last}
+            && ($t->pending($stream) // 1) == 0
+    });
 }
 
 sub closes { grep { /^close / } $t->mock->lines }
