@@ -280,4 +280,42 @@ is("@seqs", join(' ', $first .. $seq),
 
 $edge->logs_ok_now;
 
+# --- a reload amid a walk
+
+$edge = Push::Edge->new(http => 'push_drain_time 10m;',
+    location => 'push_heartbeat_timeout 10m;');
+
+my @ws = map { $edge->ws("r$_", raw => 1) } 1 .. 200;
+
+$edge->deliver("${e}pace 100\n");
+$edge->deliver($e . item('all', '', 0, '"r"'));
+
+ok(wait_until(sub { $edge->status->{messages_out} >= 20 }, 10),
+    'a walk is under way');
+$edge->signal('HUP');
+ok(wait_until(sub {
+    my %states = map { $_->{state} => 1 } @{($edge->status // {})->{workers}};
+    return $states{drain} && $states{run};
+}, 10), '... when nginx is reloaded');
+cmp_ok($edge->status->{messages_out}, '<', 200, '... and goes on');
+ok(walked(200), '... to its end');
+
+$edge->deliver("${e}pace 0\n");
+$edge->deliver($e . item('all', '', 0, '"s"'));
+
+# a tenth of a second apart they are sent elsewhere, in the walk's order
+my %got;
+for my $ws (@ws) {
+    my @got = map { ($_->next_frame // {})->{payload} // 'nothing' } ($ws) x 2;
+    s/^\x03\xf4.*/1012/s for @got;
+    $got{"@got"}++;
+}
+
+my $gone = delete $got{'"r" 1012'} // 0;
+is_deeply(\%got, { '"r" "s"' => 200 - $gone },
+    'each has it once, and the next one if the connection is still there');
+cmp_ok($gone, '<', 100, '... which most are');
+
+$edge->logs_ok_now;
+
 done_testing();
